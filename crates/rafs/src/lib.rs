@@ -1,0 +1,28 @@
+//! RAFS, the file system format of Nydus images: bytes ⇄ tree.
+//!
+//! This crate knows the format and nothing else: it takes `&[u8]`, gives `impl Write`, and does no I/O of its own.
+//! The vocabulary that the other crates share ([`EntryPath`], [`Metadata`], [`Xattrs`], [`ChunkDigest`],
+//! [`Compressor`], [`Chunk`]) lives here, as does the versionless [`Tree`] and the overlay of one tree on another.
+
+#![forbid(unsafe_code)]
+
+mod bytes;
+mod chunk;
+mod compressor;
+mod digest;
+mod image;
+pub mod limits;
+mod metadata;
+mod overlay;
+mod path;
+mod tree;
+
+pub use bytes::display_bytes;
+pub use chunk::{Chunk, ChunkFlags, ChunkRef, ChunkSize, ChunkSizeError, ChunkTable};
+pub use compressor::{Compressor, DecompressError};
+pub use digest::{BlobId, ChunkDigest, Digester, ParseHexError};
+pub use image::{Blob, BlobFeatures, BlobName, CiLocation, Cipher, Image};
+pub use metadata::{DeviceNumber, Metadata, Timestamp, Xattrs};
+pub use overlay::{LINK_XATTR, LayerTree, Link, OPAQUE_MARKER, OverlayError, WHITEOUT_PREFIX, overlay};
+pub use path::{EntryPath, PathError};
+pub use tree::{Directory, Inode, InodeId, InodeKind, Tree, TreeError, WalkEntry};

@@ -1,0 +1,556 @@
+//! The versionless file tree: an arena of inodes, directories with children in byte order, hard links as several
+//! names of one inode.
+//!
+//! Link counts are never stored: [`Tree::link_counts`] computes them, so they cannot disagree with the names.
+//! Paths are resolved as an extracting program inside the root would: symbolic links in the middle of a path are
+//! followed, scoped to the root, and the last component is not.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use thiserror::Error;
+
+use crate::{ChunkRef, DeviceNumber, EntryPath, Metadata, display_bytes, limits};
+
+/// Names an inode of one tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InodeId(u32);
+
+impl InodeId {
+    /// Position in the arena, for tables beside the tree. Always below [`Tree::capacity`].
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Metadata and content of one inode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inode {
+    /// Owner, mode, time, extended attributes.
+    pub metadata: Metadata,
+    /// Type and content.
+    pub kind: InodeKind,
+}
+
+/// Type and content of an inode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InodeKind {
+    /// A directory.
+    Directory(Directory),
+    /// A regular file.
+    Regular {
+        /// Length in bytes.
+        size: u64,
+        /// Its chunks in order; each but the last is one chunk size long.
+        chunks: Vec<ChunkRef>,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// Target bytes, uninterpreted.
+        target: Box<[u8]>,
+    },
+    /// A character device.
+    CharDevice(DeviceNumber),
+    /// A block device.
+    BlockDevice(DeviceNumber),
+    /// A named pipe.
+    Fifo,
+    /// A socket.
+    Socket,
+}
+
+/// The children of a directory.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Directory {
+    children: BTreeMap<Box<[u8]>, InodeId>,
+    /// Whether no source describes this directory: it exists because something lies below it. Over a lower layer such
+    /// a directory changes nothing.
+    pub implicit: bool,
+}
+
+impl Directory {
+    /// A directory without children.
+    pub const fn new(implicit: bool) -> Self {
+        Self { children: BTreeMap::new(), implicit }
+    }
+
+    /// A child by name.
+    pub fn get(&self, name: &[u8]) -> Option<InodeId> {
+        self.children.get(name).copied()
+    }
+
+    /// Names and children in order of the names' bytes.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], InodeId)> + ExactSizeIterator {
+        self.children.iter().map(|(name, id)| (name.as_ref(), *id))
+    }
+
+    /// Number of children.
+    pub fn len(&self) -> usize {
+        self.children.len()
+    }
+
+    /// Whether there are no children.
+    pub fn is_empty(&self) -> bool {
+        self.children.is_empty()
+    }
+}
+
+/// Why an entry cannot have its place in the tree.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum TreeError {
+    /// The root can only be a directory.
+    #[error("the root is not a directory")]
+    RootNotDirectory,
+    /// More symbolic links than Linux would follow.
+    #[error("{path}: more than {} symbolic links on the way", limits::MAX_SYMLINK_FOLLOW)]
+    SymlinkLoop {
+        /// The path that was resolved.
+        path: EntryPath,
+    },
+    /// Deeper than any client can name.
+    #[error("{}: more than {} directories deep", shorten(path), limits::MAX_DEPTH)]
+    TooDeep {
+        /// The path that was resolved.
+        path: EntryPath,
+    },
+    /// Hard links to directories do not exist.
+    #[error("{path}: hard link to the directory {target}")]
+    LinkToDirectory {
+        /// The link.
+        path: EntryPath,
+        /// Its target.
+        target: EntryPath,
+    },
+    /// More inodes than the arena can number.
+    #[error("more than {} files in one tree", u32::MAX)]
+    TooManyInodes,
+    /// A name that no file can have.
+    #[error("'{}' is not a file name", display_bytes(name))]
+    BadName {
+        /// The name.
+        name: Vec<u8>,
+    },
+}
+
+fn shorten(path: &EntryPath) -> String {
+    let text: String = path.to_string().chars().take(80).collect();
+    format!("{text}…")
+}
+
+/// One name met by [`Tree::walk`].
+#[derive(Debug, Clone)]
+pub struct WalkEntry<'a> {
+    /// Where it is.
+    pub path: EntryPath,
+    /// What it names.
+    pub id: InodeId,
+    /// The same, looked up.
+    pub inode: &'a Inode,
+}
+
+/// A tree of files. Always has a root directory.
+#[derive(Debug, Clone)]
+pub struct Tree {
+    inodes: Vec<Inode>,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Tree {
+    /// A tree with an implicit root and nothing in it.
+    pub fn new() -> Self {
+        let root = Inode {
+            metadata: Metadata::implicit_directory(),
+            kind: InodeKind::Directory(Directory::new(true)),
+        };
+        Self { inodes: vec![root] }
+    }
+
+    /// The root directory.
+    pub const fn root(&self) -> InodeId {
+        InodeId(0)
+    }
+
+    /// Upper bound of all [`InodeId::index`] values of this tree.
+    pub fn capacity(&self) -> usize {
+        self.inodes.len()
+    }
+
+    /// The inode with this id.
+    pub fn inode(&self, id: InodeId) -> &Inode {
+        &self.inodes[id.index()]
+    }
+
+    /// The inode with this id, to change. The caller keeps directories directories.
+    pub fn inode_mut(&mut self, id: InodeId) -> &mut Inode {
+        &mut self.inodes[id.index()]
+    }
+
+    /// The children, if the inode is a directory.
+    pub fn directory(&self, id: InodeId) -> Option<&Directory> {
+        match &self.inode(id).kind {
+            InodeKind::Directory(directory) => Some(directory),
+            _ => None,
+        }
+    }
+
+    fn directory_mut(&mut self, id: InodeId) -> Option<&mut Directory> {
+        match &mut self.inodes[id.index()].kind {
+            InodeKind::Directory(directory) => Some(directory),
+            _ => None,
+        }
+    }
+
+    /// Adds an inode that no name leads to yet.
+    pub fn add(&mut self, inode: Inode) -> Result<InodeId, TreeError> {
+        let id = u32::try_from(self.inodes.len()).map_err(|_| TreeError::TooManyInodes)?;
+        self.inodes.push(inode);
+        Ok(InodeId(id))
+    }
+
+    /// Gives an inode a name in a directory; an earlier child of that name loses it. The caller sees to it that a
+    /// directory gets one name only, and no ancestor of itself as a child.
+    pub fn set_child(&mut self, directory: InodeId, name: &[u8], child: InodeId) -> Result<(), TreeError> {
+        if name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') || name.contains(&0) {
+            return Err(TreeError::BadName { name: name.to_vec() });
+        }
+        if let Some(directory) = self.directory_mut(directory) {
+            directory.children.insert(name.into(), child);
+        }
+        Ok(())
+    }
+
+    /// Takes a name out of a directory.
+    pub fn remove_child(&mut self, directory: InodeId, name: &[u8]) -> Option<InodeId> {
+        self.directory_mut(directory)?.children.remove(name)
+    }
+
+    /// Takes all names out of a directory.
+    pub fn clear_children(&mut self, directory: InodeId) {
+        if let Some(directory) = self.directory_mut(directory) {
+            directory.children.clear();
+        }
+    }
+
+    /// The inode of exactly this path, following no symbolic link.
+    pub fn get(&self, path: &EntryPath) -> Option<InodeId> {
+        path.components().try_fold(self.root(), |at, name| self.directory(at)?.get(name))
+    }
+
+    /// The inode that an extracting program finds at `path`: links on the way are followed, a last one is not.
+    pub fn resolve(&self, path: &EntryPath) -> Result<Option<InodeId>, TreeError> {
+        let Some(name) = path.file_name() else { return Ok(Some(self.root())) };
+        let parent = path.parent().unwrap_or_default();
+        Ok(match self.find_directory(&parent)? {
+            Found::Directory(id) => self.directory(id).and_then(|directory| directory.get(name)),
+            Found::Missing { .. } => None,
+        })
+    }
+
+    /// Puts an inode at `path`. Missing parents become implicit directories, as does anything on the way that is
+    /// neither a directory nor a symbolic link. A directory over a directory keeps the children and takes the new
+    /// metadata; everything else replaces what was there.
+    pub fn insert(&mut self, path: &EntryPath, inode: Inode) -> Result<InodeId, TreeError> {
+        let is_directory = matches!(inode.kind, InodeKind::Directory(_));
+        let Some(name) = path.file_name() else {
+            if !is_directory {
+                return Err(TreeError::RootNotDirectory);
+            }
+            let root = self.root();
+            self.replace_directory_metadata(root, inode.metadata);
+            return Ok(root);
+        };
+        let parent = self.make_directory(&path.parent().unwrap_or_default())?;
+        let existing = self.directory(parent).and_then(|directory| directory.get(name));
+        if let Some(existing) = existing
+            && is_directory
+            && self.directory(existing).is_some()
+        {
+            self.replace_directory_metadata(existing, inode.metadata);
+            return Ok(existing);
+        }
+        let id = self.add(inode)?;
+        self.set_child(parent, name, id)?;
+        Ok(id)
+    }
+
+    /// Gives an existing inode one more name: a hard link.
+    pub fn link(&mut self, path: &EntryPath, target: InodeId) -> Result<(), TreeError> {
+        let Some(name) = path.file_name() else { return Err(TreeError::RootNotDirectory) };
+        if self.directory(target).is_some() {
+            return Err(TreeError::LinkToDirectory { path: path.clone(), target: path.clone() });
+        }
+        let parent = self.make_directory(&path.parent().unwrap_or_default())?;
+        self.set_child(parent, name, target)
+    }
+
+    pub(crate) fn replace_directory_metadata(&mut self, id: InodeId, metadata: Metadata) {
+        self.inodes[id.index()].metadata = metadata;
+        if let Some(directory) = self.directory_mut(id) {
+            directory.implicit = false;
+        }
+    }
+
+    /// The directory at `path`, links followed, made if it is missing.
+    pub(crate) fn make_directory(&mut self, path: &EntryPath) -> Result<InodeId, TreeError> {
+        let (mut at, mut depth, rest) = match self.find_directory(path)? {
+            Found::Directory(id) => return Ok(id),
+            Found::Missing { last, depth, rest } => (last, depth, rest),
+        };
+        for name in rest {
+            depth += 1;
+            if depth > limits::MAX_DEPTH {
+                return Err(TreeError::TooDeep { path: path.clone() });
+            }
+            let id = self.add(Inode {
+                metadata: Metadata::implicit_directory(),
+                kind: InodeKind::Directory(Directory::new(true)),
+            })?;
+            self.set_child(at, &name, id)?;
+            at = id;
+        }
+        Ok(at)
+    }
+
+    /// Follows `path` to a directory, through symbolic links, never above the root.
+    fn find_directory(&self, path: &EntryPath) -> Result<Found, TreeError> {
+        let mut stack = vec![self.root()];
+        let mut pending: VecDeque<Vec<u8>> = path.components().map(<[u8]>::to_vec).collect();
+        let mut followed = 0;
+        while let Some(name) = pending.pop_front() {
+            let at = stack.last().copied().unwrap_or(self.root());
+            if name == b".." {
+                stack.truncate(stack.len().saturating_sub(1).max(1));
+                continue;
+            }
+            let child = self.directory(at).and_then(|directory| directory.get(&name));
+            match child.map(|id| (id, &self.inode(id).kind)) {
+                Some((id, InodeKind::Directory(_))) => stack.push(id),
+                Some((_, InodeKind::Symlink { target })) => {
+                    followed += 1;
+                    if followed > limits::MAX_SYMLINK_FOLLOW {
+                        return Err(TreeError::SymlinkLoop { path: path.clone() });
+                    }
+                    if target.first() == Some(&b'/') {
+                        stack.truncate(1);
+                    }
+                    let parts = target.split(|&byte| byte == b'/');
+                    let parts = parts.filter(|part| !part.is_empty() && *part != b".");
+                    for part in parts.rev() {
+                        pending.push_front(part.to_vec());
+                    }
+                }
+                _ => {
+                    pending.push_front(name);
+                    if !pending.iter().any(|name| name == b"..") {
+                        return Ok(Found::Missing { last: at, depth: stack.len(), rest: pending.into() });
+                    }
+                    pending = cancel_parents(pending);
+                }
+            }
+            if stack.len() > limits::MAX_DEPTH {
+                return Err(TreeError::TooDeep { path: path.clone() });
+            }
+        }
+        Ok(Found::Directory(stack.last().copied().unwrap_or(self.root())))
+    }
+
+    /// All names in depth-first order, the root first, siblings in byte order.
+    pub fn walk(&self) -> impl Iterator<Item = WalkEntry<'_>> {
+        let mut stack = vec![(EntryPath::root(), self.root())];
+        std::iter::from_fn(move || {
+            let (path, id) = stack.pop()?;
+            if let Some(directory) = self.directory(id) {
+                stack.extend(directory.iter().rev().map(|(name, child)| (path.join(name), child)));
+            }
+            Some(WalkEntry { path, id, inode: self.inode(id) })
+        })
+    }
+
+    /// Link counts by [`InodeId::index`]: for a directory 2 plus its sub-directories, else the number of names; 0 for
+    /// inodes that no name leads to.
+    pub fn link_counts(&self) -> Vec<u32> {
+        let mut counts = vec![0_u32; self.inodes.len()];
+        counts[0] = 2;
+        let mut stack = vec![self.root()];
+        while let Some(at) = stack.pop() {
+            for (_, child) in self.directory(at).into_iter().flat_map(Directory::iter) {
+                if self.directory(child).is_some() {
+                    counts[child.index()] += 2;
+                    counts[at.index()] += 1;
+                    stack.push(child);
+                } else {
+                    counts[child.index()] += 1;
+                }
+            }
+        }
+        counts
+    }
+}
+
+/// Trees are equal if the same names lead to equal inodes and the same names are links of each other.
+impl PartialEq for Tree {
+    fn eq(&self, other: &Self) -> bool {
+        let mut mine = vec![None; self.inodes.len()];
+        let mut theirs = vec![None; other.inodes.len()];
+        let mut stack = vec![(self.root(), other.root())];
+        while let Some((a, b)) = stack.pop() {
+            match (mine[a.index()], theirs[b.index()]) {
+                (None, None) => {}
+                (Some(x), Some(y)) if x == b && y == a => continue,
+                _ => return false,
+            }
+            mine[a.index()] = Some(b);
+            theirs[b.index()] = Some(a);
+            let (left, right) = (self.inode(a), other.inode(b));
+            if left.metadata != right.metadata {
+                return false;
+            }
+            match (&left.kind, &right.kind) {
+                (InodeKind::Directory(l), InodeKind::Directory(r)) => {
+                    if !l.children.keys().eq(r.children.keys()) {
+                        return false;
+                    }
+                    stack.extend(l.children.values().copied().zip(r.children.values().copied()));
+                }
+                (l, r) if l == r => {}
+                _ => return false,
+            }
+        }
+        true
+    }
+}
+
+enum Found {
+    Directory(InodeId),
+    /// `last` exists, `rest` does not.
+    Missing {
+        last: InodeId,
+        depth: usize,
+        rest: Vec<Vec<u8>>,
+    },
+}
+
+/// Takes `..` and the name before it out of components of which the first does not exist.
+fn cancel_parents(pending: VecDeque<Vec<u8>>) -> VecDeque<Vec<u8>> {
+    let mut rest: VecDeque<Vec<u8>> = VecDeque::new();
+    for name in pending {
+        if name == b".." && rest.back().is_some_and(|last| last != b"..") {
+            rest.pop_back();
+        } else {
+            rest.push_back(name);
+        }
+    }
+    rest
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn path(text: &str) -> EntryPath {
+        EntryPath::parse(text.as_bytes()).unwrap()
+    }
+
+    fn file(size: u64) -> Inode {
+        Inode { metadata: Metadata::default(), kind: InodeKind::Regular { size, chunks: Vec::new() } }
+    }
+
+    fn symlink(target: &str) -> Inode {
+        let target = target.as_bytes().into();
+        Inode { metadata: Metadata::default(), kind: InodeKind::Symlink { target } }
+    }
+
+    fn directory(mode: u16) -> Inode {
+        let metadata = Metadata { mode, ..Metadata::default() };
+        Inode { metadata, kind: InodeKind::Directory(Directory::default()) }
+    }
+
+    fn names(tree: &Tree) -> Vec<String> {
+        tree.walk().map(|entry| entry.path.to_string()).collect()
+    }
+
+    #[test]
+    fn parents_appear_and_are_implicit() {
+        let mut tree = Tree::new();
+        tree.insert(&path("a/b/c"), file(1)).unwrap();
+        assert_eq!(names(&tree), ["/", "/a", "/a/b", "/a/b/c"]);
+        assert!(tree.directory(tree.get(&path("a")).unwrap()).unwrap().implicit);
+        tree.insert(&path("a"), directory(0o700)).unwrap();
+        let a = tree.get(&path("a")).unwrap();
+        assert!(!tree.directory(a).unwrap().implicit);
+        assert_eq!(tree.inode(a).metadata.mode, 0o700);
+        assert_eq!(names(&tree).len(), 4);
+    }
+
+    #[test]
+    fn files_and_directories_replace_each_other() {
+        let mut tree = Tree::new();
+        tree.insert(&path("x/y"), file(1)).unwrap();
+        tree.insert(&path("x"), file(2)).unwrap();
+        assert_eq!(names(&tree), ["/", "/x"]);
+        tree.insert(&path("x"), directory(0o755)).unwrap();
+        tree.insert(&path("x/z"), file(3)).unwrap();
+        assert_eq!(names(&tree), ["/", "/x", "/x/z"]);
+        tree.insert(&path("x/z/below"), file(4)).unwrap();
+        assert_eq!(names(&tree), ["/", "/x", "/x/z", "/x/z/below"]);
+        assert_eq!(tree.insert(&path(""), file(1)), Err(TreeError::RootNotDirectory));
+    }
+
+    #[test]
+    fn symbolic_links_on_the_way_are_followed_inside_the_root() {
+        for (target, expected) in [
+            ("usr/lib", "/usr/lib/f"),
+            ("/usr/lib", "/usr/lib/f"),
+            ("../../usr/./lib/", "/usr/lib/f"),
+            ("usr/x/../lib", "/usr/lib/f"),
+            ("usr/x/../../y/../usr/lib", "/usr/lib/f"),
+        ] {
+            let mut tree = Tree::new();
+            tree.insert(&path("lib"), symlink(target)).unwrap();
+            tree.insert(&path("lib/f"), file(1)).unwrap();
+            assert!(names(&tree).contains(&expected.to_owned()), "{target}: {:?}", names(&tree));
+            assert_eq!(tree.resolve(&path("lib/f")).unwrap(), tree.get(&path("usr/lib/f")));
+            assert!(matches!(
+                tree.inode(tree.resolve(&path("lib")).unwrap().unwrap()).kind,
+                InodeKind::Symlink { .. }
+            ));
+        }
+        let mut tree = Tree::new();
+        tree.insert(&path("a"), symlink("b")).unwrap();
+        tree.insert(&path("b"), symlink("a")).unwrap();
+        assert!(matches!(tree.insert(&path("a/f"), file(1)), Err(TreeError::SymlinkLoop { .. })));
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let mut tree = Tree::new();
+        let deep = path(&"d/".repeat(limits::MAX_DEPTH + 1));
+        assert!(matches!(tree.insert(&deep, directory(0)), Err(TreeError::TooDeep { .. })));
+        let fine = path(&"d/".repeat(limits::MAX_DEPTH - 1));
+        tree.insert(&fine, directory(0)).unwrap();
+    }
+
+    #[test]
+    fn links_are_counted_and_compared() {
+        let mut tree = Tree::new();
+        let id = tree.insert(&path("a"), file(1)).unwrap();
+        tree.link(&path("d/b"), id).unwrap();
+        let counts = tree.link_counts();
+        assert_eq!(counts[id.index()], 2);
+        assert_eq!(counts[tree.root().index()], 3);
+        assert_eq!(counts[tree.get(&path("d")).unwrap().index()], 2);
+
+        let mut copies = Tree::new();
+        copies.insert(&path("a"), file(1)).unwrap();
+        copies.insert(&path("d/b"), file(1)).unwrap();
+        assert_ne!(tree, copies);
+        assert_eq!(tree, tree.clone());
+        let d = tree.get(&path("d")).unwrap();
+        assert!(matches!(tree.link(&path("e"), d), Err(TreeError::LinkToDirectory { .. })));
+    }
+}

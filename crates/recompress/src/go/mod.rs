@@ -1,0 +1,137 @@
+//! Go's `compress/flate` as it was from Go 1.8 to Go 1.26, byte for byte (Go 1.27 brought another encoder).
+//!
+//! ```text
+//!   level     matcher                          what it collects           block becomes
+//!   -2        none                             65535 bytes                literals or stored
+//!    0        none                             65535 bytes                stored
+//!    1        `fast`: one-slot hash table      65535 bytes                dynamic, literals or stored
+//!    2..=3    `chain`: hash chains, greedy     16384 tokens               fixed, dynamic or stored
+//!    4..=9    `chain`: hash chains, lazy       16384 tokens               fixed, dynamic or stored
+//! ```
+//!
+//! No block of data is the last one: the stream always ends with an empty stored block.
+//!
+//! One release series differs from the rest in one respect that is not made again here: up to Go 1.14, level 1 forgets
+//! its history about once per GiB.
+
+mod bits;
+mod block;
+mod chain;
+mod cuts;
+mod fast;
+mod header;
+mod huffman;
+mod level;
+mod search;
+mod token;
+mod units;
+
+use crate::deflate::Deflate;
+use block::BlockWriter;
+use chain::Chain;
+pub use cuts::Cuts;
+use fast::Fast;
+use level::Method;
+pub use level::{Level, LevelOutOfRange};
+use units::{Literals, Store, Units};
+
+/// The encoder: raw deflate, streaming, less than 1 MiB of memory whatever the input.
+///
+/// What comes out depends on the bytes, the level, the positions of [`Deflate::flush`] and the [`Cuts`] given at the
+/// start; never on how the input is cut into [`Deflate::write`] calls. A flush is what `Writer.Flush` is to the original:
+/// it leaves an empty stored block even if nothing was written since the last one, and ends a write of the original's
+/// caller. [`Deflate::finish`] is `Writer.Close`.
+pub struct GoFlate {
+    blocks: BlockWriter,
+    matcher: Matcher,
+}
+
+enum Matcher {
+    Store(Units<Store>),
+    Literals(Units<Literals>),
+    Fast(Units<Fast>),
+    Chain(Chain),
+}
+
+impl GoFlate {
+    /// An encoder for a stream that was written at once, or in multiples of 512 bytes: nearly all are, or look so.
+    pub fn new(level: Level) -> Self {
+        Self::with_cuts(level, Cuts::Harmless)
+    }
+
+    /// An encoder for a stream whose writer's cuts left a trace. See [`Cuts`].
+    pub fn with_cuts(level: Level, cuts: Cuts) -> Self {
+        let matcher = match level.method() {
+            Method::Store => Matcher::Store(Units::new(Store)),
+            Method::Literals => Matcher::Literals(Units::new(Literals)),
+            Method::Fast => Matcher::Fast(Units::new(Fast::new())),
+            Method::Chain(effort) => Matcher::Chain(Chain::new(effort, cuts)),
+        };
+        Self { blocks: BlockWriter::new(), matcher }
+    }
+
+    /// Turns everything taken into blocks.
+    fn drain(&mut self, out: &mut Vec<u8>) {
+        match &mut self.matcher {
+            Matcher::Store(units) => units.drain(&mut self.blocks, out),
+            Matcher::Literals(units) => units.drain(&mut self.blocks, out),
+            Matcher::Fast(units) => units.drain(&mut self.blocks, out),
+            Matcher::Chain(chain) => chain.drain(&mut self.blocks, out),
+        }
+    }
+}
+
+impl Deflate for GoFlate {
+    fn write(&mut self, plain: &[u8], out: &mut Vec<u8>) {
+        match &mut self.matcher {
+            Matcher::Store(units) => units.write(plain, &mut self.blocks, out),
+            Matcher::Literals(units) => units.write(plain, &mut self.blocks, out),
+            Matcher::Fast(units) => units.write(plain, &mut self.blocks, out),
+            Matcher::Chain(chain) => chain.write(plain, &mut self.blocks, out),
+        }
+    }
+
+    fn flush(&mut self, out: &mut Vec<u8>) {
+        self.drain(out);
+        self.blocks.stored(&[], out);
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>) {
+        self.drain(out);
+        self.blocks.end(out);
+    }
+}
+
+/// The four bytes at `at`, the first in the lowest place.
+#[inline(always)]
+fn load32(text: &[u8], at: usize) -> u32 {
+    match text.get(at..).and_then(<[u8]>::first_chunk) {
+        Some(bytes) => u32::from_le_bytes(*bytes),
+        None => 0,
+    }
+}
+
+/// How many bytes two texts of equal length have in common at their start.
+#[inline(always)]
+fn common_prefix(one: &[u8], other: &[u8]) -> usize {
+    let (ones, _) = one.as_chunks::<8>();
+    let (others, _) = other.as_chunks::<8>();
+    let mut length = 0;
+    for (a, b) in ones.iter().zip(others) {
+        let difference = u64::from_le_bytes(*a) ^ u64::from_le_bytes(*b);
+        if difference != 0 {
+            return length + difference.trailing_zeros() as usize / 8;
+        }
+        length += 8;
+    }
+    let rest = one.iter().zip(other).skip(length).take_while(|(a, b)| a == b);
+    length + rest.count()
+}
+
+/// An array of zeros that never was on the stack.
+fn zeroed<T: Copy + Default, const N: usize>() -> Box<[T; N]> {
+    vec![T::default(); N].try_into().unwrap_or_else(|_| Box::new([T::default(); N]))
+}
+
+#[cfg(test)]
+mod tests;
