@@ -1,1 +1,46 @@
+//! Converts OCI and Docker images to Nydus images.
+//!
+//! Everything here works on a [`oci::Source`] and a [`oci::Sink`], takes one options struct, and gives one report:
+//!
+//! ```no_run
+//! use nydus_convert::{Stop, ToNydusOptions, oci, to_nydus};
+//!
+//! let (from, to): (oci::Reference, oci::Reference) = ("oci:images:app".parse()?, "oci:images:app-nydus".parse()?);
+//! let source = oci::LayoutSource::open("images", Some("app"), None)?;
+//! let sink = oci::LayoutSink::create("images", Some("app-nydus"))?;
+//! let options = ToNydusOptions::default();
+//! let report = to_nydus((&source, &from), (Box::new(sink), &to), &options, &(), &Stop::new())?;
+//! println!("{}", report.reference);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+#![forbid(unsafe_code)]
+
+mod check;
+mod error;
+mod images;
+mod list;
+mod nydus_image;
+mod observer;
+mod options;
+mod readahead;
+mod report;
+mod to_nydus;
+
+/// Images as OCI knows them: references, layouts, manifests.
+pub use nydus_convert_oci as oci;
+/// The file system format.
+pub use nydus_convert_rafs as rafs;
+
+pub use check::check;
+pub use error::{Error, Kind, LayerFailure, NydusError};
+pub use list::{Listed, open_nydus};
+pub use nydus_convert_chunk::{Compression, CompressionError, ZstdLevel};
+pub use nydus_image::NydusImage;
+pub use observer::{LayerLabel, Observer, Stop};
+pub use options::{Fidelity, FsOptions, PlatformFilter, Resources, ToNydusOptions};
+pub use report::{
+    Action, CheckReport, CheckedImage, ImageReport, LayerReport, LossReport, SCHEMA_VERSION, ToNydusReport,
+    ToolReport,
+};
+pub use to_nydus::{Lost, LostEntry, MergeError, MergeLayer, merge, to_nydus};

@@ -1,1 +1,43 @@
-//! TBD
+//! Container images as OCI knows them, and how a Nydus image looks in OCI form.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`reference`](mod@reference) | what users type: `docker://…`, `oci:DIR:ref`, `tar:-`, … |
+//! | [`layout`] | OCI layout directories as [`Source`] and [`Sink`] |
+//! | [`image`] | manifests, indexes, configs, platforms: classified, checked, nothing lost |
+//! | [`compression`] | gzip and zstd layer streams to plain bytes |
+//! | [`nydus`] | constants, bootstrap layer, config, manifest and index of a Nydus image |
+//!
+//! Everything is synchronous. Bytes that come from outside are verified against their descriptors by the readers this
+//! crate gives ([`VerifyingReader`]); JSON that this crate writes is compact, in a fixed order and without a clock.
+//! Every error has a [`kind`](Error::kind) from which an exit code follows.
+
+#![forbid(unsafe_code)]
+
+pub mod compression;
+mod descriptor;
+mod digest;
+mod error;
+pub mod image;
+pub mod layout;
+pub mod media_type;
+pub mod nydus;
+mod platform;
+pub mod reference;
+mod sink;
+mod source;
+mod transfer;
+mod verify;
+
+pub use compression::{Compression, DecompressError, Decompressor, decompress};
+pub use descriptor::{Annotations, Blob, Descriptor};
+pub use digest::{Algorithm, DiffId, Digest, DigestError, Hasher, HashingReader, HashingWriter};
+pub use error::{Error, ErrorKind, find_in};
+pub use image::{Config, ImageError, Index, Manifest, ManifestKind};
+pub use layout::{LayoutError, LayoutSink, LayoutSource};
+pub use platform::{Platform, PlatformError};
+pub use reference::{Reference, ReferenceError, RegistryName};
+pub use sink::{BlobWriter, PrehashedBlobWriter, Sink, Upload};
+pub use source::Source;
+pub use transfer::copy_image;
+pub use verify::{VerifyError, VerifyingReader};

@@ -69,14 +69,22 @@ impl ChunkTable {
 
     /// The record of chunk number `index`.
     pub fn get(&self, index: u32) -> Option<&Chunk> {
+        self.find(index).map(|(_, chunk)| chunk)
+    }
+
+    /// The record of chunk number `index` and its position among the records.
+    pub(crate) fn find(&self, index: u32) -> Option<(usize, &Chunk)> {
         // Complete tables, the usual case, need no search.
-        match self.entries.get(index as usize) {
-            Some((number, chunk)) if *number == index => Some(chunk),
-            _ => {
-                let position = self.entries.binary_search_by_key(&index, |(number, _)| *number).ok()?;
-                self.entries.get(position).map(|(_, chunk)| chunk)
-            }
-        }
+        let position = match self.entries.get(index as usize) {
+            Some((number, _)) if *number == index => index as usize,
+            _ => self.entries.binary_search_by_key(&index, |(number, _)| *number).ok()?,
+        };
+        self.entries.get(position).map(|(_, chunk)| (position, chunk))
+    }
+
+    /// The record at a position and its chunk's number.
+    pub(crate) fn at(&self, position: usize) -> Option<(u32, &Chunk)> {
+        self.entries.get(position).map(|(index, chunk)| (*index, chunk))
     }
 
     /// Records in order of their numbers.

@@ -58,6 +58,27 @@ impl Compressor {
         }
     }
 
+    /// The number of the algorithm in blob tables and CI headers.
+    pub(crate) const fn id(self) -> u32 {
+        match self {
+            Self::None => 0,
+            Self::Lz4Block => 1,
+            Self::Gzip => 2,
+            Self::Zstd => 3,
+        }
+    }
+
+    /// The algorithm with this number.
+    pub(crate) const fn from_id(id: u32) -> Option<Self> {
+        match id {
+            0 => Some(Self::None),
+            1 => Some(Self::Lz4Block),
+            2 => Some(Self::Gzip),
+            3 => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+
     /// Decompresses one item into exactly `plain.len()` bytes. Never allocates by what the data says.
     pub fn decompress(self, stored: &[u8], plain: &mut [u8]) -> Result<(), DecompressError> {
         let expected = plain.len();

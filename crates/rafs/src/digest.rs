@@ -24,6 +24,23 @@ impl Digester {
         })
     }
 
+    /// The number of the hash in blob tables.
+    pub(crate) const fn id(self) -> u32 {
+        match self {
+            Self::Blake3 => 0,
+            Self::Sha256 => 1,
+        }
+    }
+
+    /// The hash with this number.
+    pub(crate) const fn from_id(id: u32) -> Option<Self> {
+        match id {
+            0 => Some(Self::Blake3),
+            1 => Some(Self::Sha256),
+            _ => None,
+        }
+    }
+
     /// The name users type.
     pub const fn name(self) -> &'static str {
         match self {

@@ -10,12 +10,16 @@ mod bytes;
 mod chunk;
 mod compressor;
 mod digest;
+mod flags;
 mod image;
 pub mod limits;
+pub mod meta;
 mod metadata;
 mod overlay;
 mod path;
+mod record;
 mod tree;
+pub mod v6;
 
 pub use bytes::display_bytes;
 pub use chunk::{Chunk, ChunkFlags, ChunkRef, ChunkSize, ChunkSizeError, ChunkTable};

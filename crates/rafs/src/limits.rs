@@ -26,3 +26,9 @@ pub const MAX_UNCOMPRESSED_BLOB: u64 = 1 << 44;
 pub const MAX_SYMLINK_FOLLOW: usize = 40;
 /// Depth of directories: PATH_MAX / 2, no client can name anything deeper.
 pub const MAX_DEPTH: usize = 2048;
+/// Chunks of one file: the reference builder's limit.
+pub const MAX_CHUNKS_PER_FILE: usize = 1 << 24;
+/// Plain length of one blob's chunk information: entries of 24 bytes for every possible chunk, the readers' limit.
+pub const MAX_CHUNK_INFORMATION: u64 = 24 << 24;
+/// Sections of one blob: readers of the table of contents read the last 4096 bytes only, which hold 28 entries.
+pub const MAX_TOC_ENTRIES: usize = 28;

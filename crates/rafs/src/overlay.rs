@@ -126,7 +126,7 @@ impl LayerTree {
             }
             let target = self.tree.resolve(&link.target)?;
             link.forward =
-                target.filter(|id| self.tree.directory(*id).is_none() && !placeholders.contains(id));
+                target.filter(|id| self.tree.directory(*id).is_none() && !self.pending.contains_key(id));
             kept.push(link);
         }
         for link in &kept {

@@ -250,6 +250,18 @@ impl Tree {
         })
     }
 
+    /// The inode that a program finds that opens `path`: all links are followed, a last one too.
+    pub fn resolve_all(&self, path: &EntryPath) -> Result<Option<InodeId>, TreeError> {
+        Ok(match self.find_directory(path)? {
+            Found::Directory(id) => Some(id),
+            // The walk stops at the first name that is no directory; if it is the last one, it may be a file.
+            Found::Missing { last, rest, .. } => match rest.as_slice() {
+                [name] => self.directory(last).and_then(|directory| directory.get(name)),
+                _ => None,
+            },
+        })
+    }
+
     /// Puts an inode at `path`. Missing parents become implicit directories, as does anything on the way that is
     /// neither a directory nor a symbolic link. A directory over a directory keeps the children and takes the new
     /// metadata; everything else replaces what was there.
@@ -356,6 +368,36 @@ impl Tree {
             }
         }
         Ok(Found::Directory(stack.last().copied().unwrap_or(self.root())))
+    }
+
+    /// The path of a directory, if any leads to it. Searches the whole tree: for messages.
+    pub(crate) fn path_of(&self, directory: InodeId) -> Option<EntryPath> {
+        let mut parents: Vec<Option<InodeId>> = vec![None; self.inodes.len()];
+        let mut stack = vec![self.root()];
+        while let Some(at) = stack.pop() {
+            if at == directory {
+                return Some(self.path_through(directory, &parents));
+            }
+            for (_, child) in self.directory(at).into_iter().flat_map(Directory::iter) {
+                if child != self.root() && self.directory(child).is_some() && parents[child.index()].is_none()
+                {
+                    parents[child.index()] = Some(at);
+                    stack.push(child);
+                }
+            }
+        }
+        None
+    }
+
+    fn path_through(&self, directory: InodeId, parents: &[Option<InodeId>]) -> EntryPath {
+        let mut names = Vec::new();
+        let mut at = directory;
+        while let Some(parent) = parents[at.index()] {
+            let mut children = self.directory(parent).into_iter().flat_map(Directory::iter);
+            names.extend(children.find(|(_, child)| *child == at).map(|(name, _)| name));
+            at = parent;
+        }
+        names.iter().rev().fold(EntryPath::root(), |path, name| path.join(name))
     }
 
     /// All names in depth-first order, the root first, siblings in byte order.
@@ -521,8 +563,14 @@ mod tests {
             ));
         }
         let mut tree = Tree::new();
+        tree.insert(&path("bin/sh"), symlink("/bin/dash")).unwrap();
+        let dash = tree.insert(&path("bin/dash"), file(1)).unwrap();
+        assert_eq!(tree.resolve_all(&path("bin/sh")), Ok(Some(dash)));
+        assert_eq!(tree.resolve_all(&path("bin/dash/x")), Ok(None));
+        assert_eq!(tree.resolve_all(&path("bin")).unwrap(), tree.get(&path("bin")));
         tree.insert(&path("a"), symlink("b")).unwrap();
         tree.insert(&path("b"), symlink("a")).unwrap();
+        assert!(matches!(tree.resolve_all(&path("a")), Err(TreeError::SymlinkLoop { .. })));
         assert!(matches!(tree.insert(&path("a/f"), file(1)), Err(TreeError::SymlinkLoop { .. })));
     }
 

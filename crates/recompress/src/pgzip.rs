@@ -111,7 +111,9 @@ impl Pgzip {
     /// Ends the block and starts the next.
     fn cut(&mut self, out: &mut Vec<u8>) {
         self.encoder.flush(out);
-        self.encoder = Klauspost::with_dictionary(self.settings, dictionary(&self.tail));
+        let dictionary =
+            if self.taken > DICTIONARY { &self.tail[self.tail.len() - DICTIONARY..] } else { &[] };
+        self.encoder = Klauspost::with_dictionary(self.settings, dictionary);
         self.tail.clear();
         self.taken = 0;
     }
@@ -137,5 +139,70 @@ impl Deflate for Pgzip {
     fn finish(&mut self, out: &mut Vec<u8>) {
         self.encoder.flush(out);
         self.encoder.finish(out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::klauspost::Epoch;
+    use proptest::prelude::*;
+
+    const SETTINGS: Settings = Settings::new(Epoch::B2, Level::L5);
+
+    #[test]
+    fn block_sizes() {
+        assert_eq!(BlockSize::new(16384), Err(BlockSizeError { bytes: 16384 }));
+        assert_eq!(BlockSize::new(16385).unwrap().bytes(), 16385);
+    }
+
+    #[test]
+    fn dictionaries() {
+        assert_eq!(dictionary(&[1; 16384]).len(), 0);
+        assert_eq!(dictionary(&[1; 16385]).len(), 16384);
+    }
+
+    #[test]
+    fn an_empty_block_comes_last() {
+        let mut out = Vec::new();
+        Pgzip::new(SETTINGS, BlockSize::DEFAULT).finish(&mut out);
+        assert_eq!(out, [0, 0, 0, 255, 255, 3, 0]);
+        let (mut encoder, plain) =
+            (Pgzip::new(SETTINGS, BlockSize::UMOCI), vec![7; BlockSize::UMOCI.bytes()]);
+        let mut whole = Vec::new();
+        encoder.write(&plain, &mut whole);
+        assert_eq!(whole, compress_block(SETTINGS, &[], &plain, false));
+        encoder.finish(&mut whole);
+        assert!(whole.ends_with(&out));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn blocks_apart_are_the_blocks_in_a_row(
+            size in 16385_usize..70000,
+            len in 0_usize..300_000,
+            write in 1_usize..100_000,
+            step in 1_u32..5000,
+        ) {
+            let plain: Vec<u8> = (0..len as u32).map(|i| ((i / step).wrapping_mul(i) >> 5) as u8).collect();
+            let mut streamed = Vec::new();
+            let mut encoder = Pgzip::new(SETTINGS, BlockSize::new(size).unwrap());
+            for piece in plain.chunks(write) {
+                encoder.write(piece, &mut streamed);
+            }
+            encoder.finish(&mut streamed);
+            let (full, rest) = plain.split_at(len - len % size);
+            let mut apart = Vec::new();
+            let mut before: &[u8] = &[];
+            for block in full.chunks(size) {
+                apart.extend(compress_block(SETTINGS, dictionary(before), block, false));
+                before = block;
+            }
+            apart.extend(compress_block(SETTINGS, dictionary(before), rest, true));
+            prop_assert!(streamed == apart);
+        }
     }
 }

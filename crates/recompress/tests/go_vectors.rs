@@ -9,7 +9,7 @@ use std::num::NonZeroU64;
 use flate2::Crc;
 use flate2::read::GzDecoder;
 use nydus_convert_recompress::deflate::Deflate;
-use nydus_convert_recompress::go::{Cuts, GoFlate, Level};
+use nydus_convert_recompress::go::{Cuts, GoFlate, Level, Release};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -141,7 +141,7 @@ impl<'a> Vector<'a> {
         let level = self.level();
         let write = self.size("write");
         let cuts = NonZeroU64::new(write as u64).map_or(Cuts::Harmless, Cuts::Every);
-        let mut encoder = GoFlate::with_cuts(level, cuts);
+        let mut encoder = GoFlate::with(level, Release::default(), cuts);
         let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, level.xfl(), 0xff];
         let every = self.size("flush_every") * write;
         for part in plain.chunks(if every == 0 { usize::MAX } else { every }) {
@@ -192,12 +192,49 @@ fn every_vector_is_exact() {
     vectors.iter().for_each(|vector| check(&Vector(vector)));
 }
 
+fn encode_after_zeros(level: Level, release: Release, zeros: usize, plain: &[u8]) -> String {
+    let mut encoder = GoFlate::with(level, release, Cuts::Harmless);
+    let mut out = Vec::new();
+    if zeros > 0 {
+        encoder.write(&vec![0; zeros], &mut out);
+        encoder.flush(&mut out);
+    }
+    encoder.write(plain, &mut out);
+    encoder.finish(&mut out);
+    hex(&out)
+}
+
+/// Made with Go 1.14 (1.9 gives the same) and Go 1.26 (1.15 gives the same).
+#[test]
+fn the_first_releases_store_other_blocks() {
+    let fox = b"the quick brown fox jumps over the lazy dog";
+    let zeros = "ecc03101000000c220fba736c53e1800000000903b000000ffff";
+    let stored = "002b00d4ff74686520717569636b2062726f776e20666f78206a756d7073206f76657220746865206c617a7920646f67\
+                  010000ffff";
+    let coded = "04c0870180300844d155fe6a1634d65304dbf479518c33a76ea1753d3b835ee6dc8e0bdde64431d6e6ffe835d6\
+                 000000ffff";
+    let first = encode_after_zeros(Level::FASTEST, Release::Go1_8, 5000, fox);
+    assert_eq!(first, format!("{zeros}{stored}"));
+    let second = encode_after_zeros(Level::FASTEST, Release::Go1_15, 5000, fox);
+    assert_eq!(second, format!("{zeros}{coded}"));
+
+    let letters = b"gcfeafadegbcbgbacd";
+    assert_eq!(
+        encode_after_zeros(Level::HUFFMAN_ONLY, Release::Go1_8, 0, letters),
+        "04c0010100000c01c1ac18dfbfc18eac9aae38c6ca7d000000ffff"
+    );
+    assert_eq!(
+        encode_after_zeros(Level::HUFFMAN_ONLY, Release::Go1_15, 0, letters),
+        "001200edff676366656166616465676263626762616364010000ffff"
+    );
+}
+
 #[test]
 fn cuts_matter_where_they_are_said_to() {
     let plain = input("corner", 20, 80_000);
     let encode = |cuts: Cuts| {
         let mut out = Vec::new();
-        let mut encoder = GoFlate::with_cuts(Level::DEFAULT, cuts);
+        let mut encoder = GoFlate::with(Level::DEFAULT, Release::default(), cuts);
         encoder.write(&plain, &mut out);
         encoder.finish(&mut out);
         out

@@ -7,6 +7,7 @@ use flate2::Crc;
 use nydus_convert_recompress::deflate::Deflate;
 use nydus_convert_recompress::klauspost::{Epoch, Klauspost, Level, Settings};
 use nydus_convert_recompress::pgzip::{self, BlockSize, Pgzip};
+use proptest::prelude::*;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::io::Read;
@@ -228,22 +229,42 @@ fn pgzip_blocks_can_be_made_apart() {
     }
 }
 
-#[test]
-fn every_setting_inflates_to_its_input() {
-    let plain = [generate("mix", 5, 300_000), generate("text", 6, 90), generate("zero", 0, 70_000)].concat();
-    for epoch in Epoch::ALL {
-        for level in Level::ALL {
-            let settings = Settings::new(epoch, level);
+fn piece() -> impl Strategy<Value = Vec<u8>> {
+    let kind = prop::sample::select(vec!["zero", "rand", "text", "bin", "mix"]);
+    let len = prop_oneof![0_usize..200, 0_usize..5_000, 60_000_usize..70_000, 0_usize..200_000];
+    (kind, any::<u64>(), len).prop_map(|(kind, seed, len)| generate(kind, seed, len))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Every epoch and level, with a flush after every piece, a dictionary, and two ways to cut the writes.
+    #[test]
+    fn every_setting_inflates_to_its_input(
+        epoch in prop::sample::select(Epoch::ALL.to_vec()),
+        level in prop::sample::select(Level::ALL.to_vec()),
+        pieces in prop::collection::vec(piece(), 0..5),
+        primed in any::<bool>(),
+        write in 1_usize..100_000,
+    ) {
+        // A dictionary is compressed first and flushed to the byte, so that one inflater can read both.
+        let dictionary = if primed { generate("mix", 1, 40_000) } else { Vec::new() };
+        let settings = Settings::new(epoch, level);
+        let encode = |write: usize| {
             let mut out = Vec::new();
-            let mut encoder = Klauspost::new(settings);
-            for (i, piece) in plain.chunks(100_017).enumerate() {
-                encoder.write(piece, &mut out);
-                if i % 2 == 1 {
-                    encoder.flush(&mut out);
-                }
+            let mut before = Klauspost::new(settings);
+            before.write(&dictionary, &mut out);
+            before.flush(&mut out);
+            let mut encoder = Klauspost::with_dictionary(settings, &dictionary);
+            for piece in &pieces {
+                feed(&mut encoder, piece, write, &mut out);
+                encoder.flush(&mut out);
             }
             encoder.finish(&mut out);
-            assert!(inflate(&out) == plain, "{settings:?}");
-        }
+            out
+        };
+        let out = encode(0);
+        prop_assert!(inflate(&out) == [dictionary.clone(), pieces.concat()].concat());
+        prop_assert!(encode(write) == out);
     }
 }

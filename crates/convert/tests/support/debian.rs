@@ -34,15 +34,17 @@ fn made() -> Option<PathBuf> {
     let key = sha256_hex(RECIPE.as_bytes());
     let dir = root.join(format!("debian-{}", &key[..16]));
     if !dir.exists() {
-        make(&root, &dir);
+        make(&root, &dir, &lock);
     }
     Some(dir)
 }
 
-fn make(root: &Path, dir: &Path) {
+fn make(root: &Path, dir: &Path, lock: &File) {
     let unfinished = root.join("debian.unfinished");
     remove_unfinished(&unfinished);
     let mut recipe = Tool::get("bash").command();
+    // The recipe holds the lock too, as its (empty) standard input: it may outlive a killed test.
+    recipe.stdin(lock.try_clone().unwrap());
     let output = recipe.arg("-c").arg(RECIPE).arg("debian.sh").arg(&unfinished).output().unwrap();
     assert!(
         output.status.success(),

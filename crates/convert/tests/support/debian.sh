@@ -32,10 +32,10 @@ step() { echo "--- $* (${SECONDS} s)"; }
 
 # --- the base system ---------------------------------------------------------------------------------------------
 step debootstrap
-debootstrap --variant=minbase "$suite" "$work/root" "$mirror"
-rm -rf "$work"/root/var/cache/apt/archives/*.deb "$work"/root/var/lib/apt/lists/*
-tar -C "$work/root" --format=gnu --numeric-owner --sort=name -cf "$out/base.tar" .
-rm -rf --one-file-system "$work/root"
+debootstrap --variant=minbase "$suite" "$work/system" "$mirror"
+rm -rf "$work"/system/var/cache/apt/archives/*.deb "$work"/system/var/lib/apt/lists/*
+tar -C "$work/system" --format=gnu --numeric-owner --sort=name -cf "$out/base.tar" .
+rm -rf --one-file-system "$work/system"
 
 # --- layer 1: that tar -------------------------------------------------------------------------------------------
 step layer 1

@@ -6,12 +6,13 @@
 //!   dynamic   0 01 | header (see `header`) | tokens | end of block
 //! ```
 //!
-//! (Bits from left to right as sent, the last-block flag first; two-bit kinds least significant bit first.) Blocks of
-//! data are never flagged as the last: an empty stored block is.
+//! (Bits from left to right as sent, the last-block flag first; two-bit kinds least significant bit first.)
+//! Blocks of data are never flagged as the last: an empty stored block is.
 
 use super::bits::Bits;
 use super::header::DynamicHeader;
 use super::huffman::{Code, CodeBuilder, assign_bits};
+use super::release::Release;
 use super::token::{
     DISTANCE_SYMBOLS, END_OF_BLOCK, FIRST_LENGTH, LITLEN_SYMBOLS, Token, distance_extra_width,
     length_extra_width, spell_distance, spell_length,
@@ -129,16 +130,27 @@ pub(super) struct BlockWriter {
     header: DynamicHeader,
     dynamic: Codes,
     fixed: Codes,
+    /// Whether `unsent` follows the matches.
+    miscounts: bool,
+    /// Bits that a block of literals is charged for the distance that it announces and never sends.
+    unsent: u32,
 }
 
 impl BlockWriter {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(release: Release) -> Self {
+        // The first releases charge what the matches of the block before would cost with this block's code.
+        let (miscounts, unsent) = match release {
+            Release::Go1_8 => (true, 0),
+            Release::Go1_15 => (false, 1),
+        };
         Self {
             bits: Bits::default(),
             builder: CodeBuilder::new(),
             header: DynamicHeader::default(),
             dynamic: Codes::none(),
             fixed: Codes::fixed(),
+            miscounts,
+            unsent,
         }
     }
 
@@ -162,7 +174,11 @@ impl BlockWriter {
 
     /// Writes `tokens` as a dynamic block unless storing `bytes` is about as small; extra bits do not count.
     pub(super) fn dynamic_or_stored(&mut self, tokens: &[Token], bytes: &[u8], out: &mut Vec<u8>) {
-        let size = self.plan(&Counts::of_tokens(tokens));
+        let counts = Counts::of_tokens(tokens);
+        let size = self.plan(&counts);
+        if self.miscounts {
+            self.unsent = counts.distance[0];
+        }
         if stored_is_as_good(bytes, size) {
             self.stored(bytes, out);
         } else {
@@ -173,7 +189,7 @@ impl BlockWriter {
 
     /// Writes `bytes` as literals in a dynamic block, unless storing them is about as small.
     pub(super) fn literals(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
-        let size = self.plan(&Counts::of_bytes(bytes));
+        let size = self.plan(&Counts::of_bytes(bytes)) - 1 + self.unsent;
         if stored_is_as_good(bytes, size) {
             return self.stored(bytes, out);
         }
@@ -257,7 +273,7 @@ mod tests {
     use super::*;
 
     fn written(write: impl FnOnce(&mut BlockWriter, &mut Vec<u8>)) -> Vec<u8> {
-        let (mut blocks, mut out) = (BlockWriter::new(), Vec::new());
+        let (mut blocks, mut out) = (BlockWriter::new(Release::default()), Vec::new());
         write(&mut blocks, &mut out);
         blocks.end(&mut out);
         out

@@ -8,8 +8,8 @@
 //!   previous position mod 32768 → the position before with the same hash
 //! ```
 //!
-//! What matches are found near the end of a full window depends on the moment at which the window moves, and this on
-//! where the caller's writes end: see [`Cuts`].
+//! What matches are found near the end of a full window depends on the moment at which the window moves, and
+//! this on where the caller's writes end: see [`Cuts`].
 
 use super::block::{BlockWriter, MAX_STORED};
 use super::cuts::Cuts;
@@ -153,7 +153,8 @@ impl Chain {
         self.block_start = self.block_start.saturating_sub(surplus);
     }
 
-    /// Starts a new stream so that positions are counted down when the window moves for the `moves`-th time after.
+    /// Starts a new stream so that positions are counted down when the window moves for the `moves`-th time
+    /// after.
     #[cfg(test)]
     pub(super) fn count_from_the_end(&mut self, moves: u32) {
         self.base = REBASE - (moves + 1) * MAX_DISTANCE;

@@ -4,13 +4,13 @@ use std::num::NonZeroU64;
 
 /// Positions in the plain stream at which one write of the original's caller ended and the next began.
 ///
-/// The real encoder's levels 2 to 9 have a corner in which this changes a few matches: a cut can make the 64 KiB
-/// window move 262 bytes too early. Only cuts at positions `k` with `k mod 32768` in 32506..=32767 can do that, and
-/// hardly ever do. So the default, [`Cuts::Harmless`], is right for one single write and for all writes of a multiple of
-/// 512 bytes: `io.Copy` and friends with their 32 KiB, buffered files, tar blocks.
+/// The real encoder's levels 2 to 9 have a corner in which this changes a few matches: a cut can make the 64
+/// KiB window move 262 bytes too early. Only cuts at positions `k` with `k mod 32768` in 32506..=32767 can do
+/// that, and hardly ever do. So the default, [`Cuts::Harmless`], is right for one single write and for all
+/// writes of a multiple of 512 bytes: `io.Copy` and friends with their 32 KiB, buffered files, tar blocks.
 ///
-/// When an encoding without cuts differs from the original first near position `k` with `k mod 32768` about 32506, the
-/// cut worth trying is `k | 32767`. All other levels do not care.
+/// When an encoding without cuts differs from the original first near position `k` with `k mod 32768` about
+/// 32506, the cut worth trying is `k | 32767`. All other levels do not care.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Cuts {
     /// None that matters.
@@ -18,8 +18,8 @@ pub enum Cuts {
     Harmless,
     /// After every so many bytes, counted from the start of the stream.
     Every(NonZeroU64),
-    /// At these positions, in bytes from the start of the stream, in ascending order; one that is not above all before
-    /// it is ignored.
+    /// At these positions, in bytes from the start of the stream, in ascending order; one that is not above
+    /// all before it is ignored.
     At(Vec<u64>),
 }
 

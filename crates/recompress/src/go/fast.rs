@@ -6,9 +6,11 @@
 //!   table  hash of 4 bytes → (position, the 4 bytes): the newest only
 //! ```
 //!
-//! Matches may start in the previous unit, as far back as 32768 bytes, and never run over the end of this one.
+//! Matches may start in the previous unit, as far back as 32768 bytes, and never run over the end of this
+//! one.
 
 use super::block::BlockWriter;
+use super::release::Release;
 use super::token::{MAX_DISTANCE, MAX_MATCH, MIN_MATCH, Token};
 use super::units::{UNIT, UnitCoder};
 use super::{common_prefix, load32};
@@ -25,6 +27,10 @@ const TINY: usize = 16;
 const SMALL: usize = 127;
 /// A jump of the position that puts every entry of the table out of reach.
 const FORGET: u32 = 2 * MAX_DISTANCE;
+/// Where the odometer of the first releases starts …
+const ODOMETER_START: u32 = UNIT as u32;
+/// … and the most that it shows.
+const ODOMETER_FULL: u32 = 1 << 30;
 /// Positions are counted down again from here.
 const REBASE: u32 = 1 << 24;
 
@@ -44,6 +50,8 @@ pub(super) struct Fast {
     /// The position of this unit's first byte: any count that grows with the stream.
     start: u32,
     tokens: Vec<Token>,
+    /// The first releases' own count of positions, which sometimes runs full and makes them forget.
+    odometer: Option<u32>,
 }
 
 fn hash(value: u32) -> usize {
@@ -51,19 +59,33 @@ fn hash(value: u32) -> usize {
 }
 
 impl Fast {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(release: Release) -> Self {
         Self {
             table: vec![Entry::default(); SLOTS],
             text: vec![0; HISTORY + UNIT],
             history: 0,
             start: FORGET,
             tokens: Vec::with_capacity(UNIT),
+            odometer: (release == Release::Go1_8).then_some(ODOMETER_START),
         }
     }
 
+    /// Forgets everything before this unit.
     fn forget(&mut self) {
         self.start += FORGET;
         self.history = 0;
+    }
+
+    /// Starts anew if the odometer is full.
+    fn check_odometer(&mut self) {
+        if self.odometer.is_some_and(|position| position > ODOMETER_FULL) {
+            self.odometer = Some(ODOMETER_START);
+            self.forget();
+        }
+    }
+
+    fn run_odometer(&mut self, distance: u32) {
+        self.odometer = self.odometer.map(|position| position + distance);
     }
 
     fn rebase(&mut self) {
@@ -78,6 +100,12 @@ impl Fast {
     #[cfg(test)]
     pub(super) fn count_from_the_end(&mut self, units: u32) {
         self.start = REBASE - units * UNIT as u32;
+    }
+
+    /// Starts a new stream whose odometer is full after two units.
+    #[cfg(test)]
+    pub(super) fn fill_odometer(&mut self) {
+        self.odometer = self.odometer.and(Some(ODOMETER_FULL + 1 - 2 * UNIT as u32));
     }
 
     /// Turns the `length` bytes of this unit into tokens.
@@ -98,7 +126,8 @@ impl Fast {
         self.push_literals(emitted, end);
     }
 
-    /// Looks for a place from `at` on whose four bytes are in the table; the place and the position of the match.
+    /// Looks for a place from `at` on whose four bytes are in the table; the place and the position of the
+    /// match.
     fn search(&mut self, mut at: usize, limit: usize) -> Option<(usize, u32)> {
         let mut value = load32(&self.text, at);
         let mut skip = 32;
@@ -137,7 +166,8 @@ impl Fast {
         }
     }
 
-    /// Puts the four bytes at `at` into the table; the position of the same bytes, if they were there and in reach.
+    /// Puts the four bytes at `at` into the table; the position of the same bytes, if they were there and in
+    /// reach.
     #[inline(always)]
     fn replace(&mut self, at: usize, value: u32) -> Option<u32> {
         let position = self.position(at);
@@ -153,7 +183,8 @@ impl Fast {
     /// How far a match goes on from `at`, beyond the four bytes that are known to match.
     fn extension(&self, at: usize, distance: u32, end: usize) -> usize {
         let from = at.saturating_sub(distance as usize);
-        // After a flush the match can lie in text that is gone; only the four bytes in the table remain of it.
+        // After a flush the match can lie in text that is gone; only the four bytes in the table remain of
+        // it.
         if from < HISTORY - self.history {
             return 0;
         }
@@ -165,11 +196,23 @@ impl Fast {
         self.tokens.extend(self.text[from..to].iter().map(|&byte| Token::literal(byte)));
     }
 
+    /// A unit too small for matches.
+    fn code_small(&mut self, unit: &[u8], blocks: &mut BlockWriter, out: &mut Vec<u8>) {
+        self.forget();
+        self.run_odometer(MAX_DISTANCE);
+        if unit.len() <= TINY {
+            blocks.stored(unit, out);
+        } else {
+            blocks.literals(unit, out);
+        }
+    }
+
     /// This unit becomes the previous one.
     fn advance(&mut self, length: usize) {
         self.text.copy_within(HISTORY..HISTORY + length, HISTORY - length);
         self.history = length;
         self.start += length as u32;
+        self.run_odometer(length as u32);
     }
 }
 
@@ -178,26 +221,19 @@ impl UnitCoder for Fast {
         if self.start >= REBASE {
             self.rebase();
         }
-        match unit.len() {
-            0..=TINY => {
-                self.forget();
-                blocks.stored(unit, out);
-            }
-            _ if unit.len() <= SMALL => {
-                self.forget();
-                blocks.literals(unit, out);
-            }
-            length => {
-                self.text[HISTORY..HISTORY + length].copy_from_slice(unit);
-                self.find(length);
-                // Where matches save less than a sixteenth of the tokens they are dropped.
-                if self.tokens.len() > length - (length >> 4) {
-                    blocks.literals(unit, out);
-                } else {
-                    blocks.dynamic_or_stored(&self.tokens, unit, out);
-                }
-                self.advance(length);
-            }
+        if unit.len() <= SMALL {
+            return self.code_small(unit, blocks, out);
         }
+        self.check_odometer();
+        let length = unit.len();
+        self.text[HISTORY..HISTORY + length].copy_from_slice(unit);
+        self.find(length);
+        // Where matches save less than a sixteenth of the tokens they are dropped.
+        if self.tokens.len() > length - (length >> 4) {
+            blocks.literals(unit, out);
+        } else {
+            blocks.dynamic_or_stored(&self.tokens, unit, out);
+        }
+        self.advance(length);
     }
 }

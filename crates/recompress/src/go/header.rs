@@ -1,4 +1,5 @@
-//! The header of a dynamic block: the code lengths of both alphabets, themselves run-length and Huffman coded.
+//! The header of a dynamic block: the code lengths of both alphabets, themselves run-length and Huffman
+//! coded.
 //!
 //! ```text
 //!   bits  3    5          5         4       3 × ncl                then
@@ -47,7 +48,8 @@ pub(super) struct DynamicHeader {
 }
 
 impl DynamicHeader {
-    /// Works out the header that announces these codes. Symbols after the last one with a code are not announced.
+    /// Works out the header that announces these codes. Symbols after the last one with a code are not
+    /// announced.
     pub(super) fn plan(&mut self, litlen: &[Code], distance: &[Code], builder: &mut CodeBuilder) {
         self.literals = announced(litlen).max(FIRST_LENGTH);
         self.distances = announced(distance).max(1);

@@ -1,7 +1,8 @@
 //! Huffman codes: how long each symbol's code becomes, and its bits.
 //!
-//! Lengths come from package-merge, so they are optimal under the limit. Where several optimal codes exist, the rule
-//! for equal weights decides, and it is part of the output: *a package goes before a leaf of the same weight*.
+//! Lengths come from package-merge, so they are optimal under the limit. Where several optimal codes exist,
+//! the rule for equal weights decides, and it is part of the output: *a package goes before a leaf of the
+//! same weight*.
 //!
 //! ```text
 //!   row 1   leaves, by (frequency, symbol)
@@ -52,8 +53,8 @@ impl CodeBuilder {
         }
     }
 
-    /// Gives every symbol its code. Frequencies below 2^17, at most 286 symbols; `limit` is the longest code allowed
-    /// (at most 15), long enough for the number of used symbols.
+    /// Gives every symbol its code. Frequencies below 2^17, at most 286 symbols; `limit` is the longest code
+    /// allowed (at most 15), long enough for the number of used symbols.
     pub(super) fn build(&mut self, frequencies: &[u32], limit: usize, codes: &mut [Code]) {
         codes.fill(Code::default());
         self.ranked.clear();
@@ -99,8 +100,8 @@ impl CodeBuilder {
     }
 }
 
-/// Merges two ascending lists that each end in a number larger than all into `row`; `before[t]` becomes the number of
-/// leaves among the first `t` items. No branch depends on the weights: they are as good as random.
+/// Merges two ascending lists that each end in a number larger than all into `row`; `before[t]` becomes the
+/// number of leaves among the first `t` items. No branch depends on the weights: they are as good as random.
 fn merge(leaves: &[u32], packages: &[u32], row: &mut [u32], before: &mut [u16]) {
     let (mut leaf, mut package) = (0, 0);
     for (item, before) in row.iter_mut().zip(before.iter_mut()) {

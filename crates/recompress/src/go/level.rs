@@ -42,8 +42,8 @@ impl Level {
         self.0
     }
 
-    /// The byte with which Go's gzip writer tells of this level in the header (XFL): 2 for the best, 4 for the fastest,
-    /// else 0.
+    /// The byte with which Go's gzip writer tells of this level in the header (XFL): 2 for the best, 4 for
+    /// the fastest, else 0.
     pub const fn xfl(self) -> u8 {
         match self.0 {
             9 => 2,

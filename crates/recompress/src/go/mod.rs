@@ -9,10 +9,8 @@
 //!    4..=9    `chain`: hash chains, lazy       16384 tokens               fixed, dynamic or stored
 //! ```
 //!
-//! No block of data is the last one: the stream always ends with an empty stored block.
-//!
-//! One release series differs from the rest in one respect that is not made again here: up to Go 1.14, level 1 forgets
-//! its history about once per GiB.
+//! No block of data is the last one: the stream always ends with an empty stored block. Up to Go 1.14, levels
+//! -2 and 1 behave differently in rare cases: see [`Release`].
 
 mod bits;
 mod block;
@@ -22,6 +20,7 @@ mod fast;
 mod header;
 mod huffman;
 mod level;
+mod release;
 mod search;
 mod token;
 mod units;
@@ -33,14 +32,15 @@ pub use cuts::Cuts;
 use fast::Fast;
 use level::Method;
 pub use level::{Level, LevelOutOfRange};
+pub use release::Release;
 use units::{Literals, Store, Units};
 
 /// The encoder: raw deflate, streaming, less than 1 MiB of memory whatever the input.
 ///
-/// What comes out depends on the bytes, the level, the positions of [`Deflate::flush`] and the [`Cuts`] given at the
-/// start; never on how the input is cut into [`Deflate::write`] calls. A flush is what `Writer.Flush` is to the original:
-/// it leaves an empty stored block even if nothing was written since the last one, and ends a write of the original's
-/// caller. [`Deflate::finish`] is `Writer.Close`.
+/// What comes out depends on the bytes, the positions of [`Deflate::flush`], and the [`Level`], [`Release`]
+/// and [`Cuts`] given at the start; never on how the input is cut into [`Deflate::write`] calls. A flush is
+/// what `Writer.Flush` is to the original: it leaves an empty stored block even if nothing was written since
+/// the last one, and ends a write of the original's caller. [`Deflate::finish`] is `Writer.Close`.
 pub struct GoFlate {
     blocks: BlockWriter,
     matcher: Matcher,
@@ -54,20 +54,22 @@ enum Matcher {
 }
 
 impl GoFlate {
-    /// An encoder for a stream that was written at once, or in multiples of 512 bytes: nearly all are, or look so.
+    /// An encoder for a stream that was written at once, or in multiples of 512 bytes: nearly all are, or
+    /// look so.
     pub fn new(level: Level) -> Self {
-        Self::with_cuts(level, Cuts::Harmless)
+        Self::with(level, Release::Go1_15, Cuts::Harmless)
     }
 
-    /// An encoder for a stream whose writer's cuts left a trace. See [`Cuts`].
-    pub fn with_cuts(level: Level, cuts: Cuts) -> Self {
+    /// An encoder for a stream that the first releases made, or whose writer's cuts left a trace. Levels -2,
+    /// 0 and 1 ignore `cuts`, levels 2 to 9 and 0 ignore `release`.
+    pub fn with(level: Level, release: Release, cuts: Cuts) -> Self {
         let matcher = match level.method() {
             Method::Store => Matcher::Store(Units::new(Store)),
             Method::Literals => Matcher::Literals(Units::new(Literals)),
-            Method::Fast => Matcher::Fast(Units::new(Fast::new())),
+            Method::Fast => Matcher::Fast(Units::new(Fast::new(release))),
             Method::Chain(effort) => Matcher::Chain(Chain::new(effort, cuts)),
         };
-        Self { blocks: BlockWriter::new(), matcher }
+        Self { blocks: BlockWriter::new(release), matcher }
     }
 
     /// Turns everything taken into blocks.

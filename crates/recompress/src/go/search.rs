@@ -1,7 +1,7 @@
 //! The search along one hash chain.
 //!
-//! The longest match wins, of equal ones the nearest. Every candidate costs one try, matching or not. A match of four
-//! bytes does not pay when it lies far back, and then is as good as none.
+//! The longest match wins, of equal ones the nearest. Every candidate costs one try, matching or not. A match
+//! of four bytes does not pay when it lies far back, and then is as good as none.
 
 use super::chain::{HALF, WINDOW};
 use super::token::{MAX_DISTANCE, MIN_MATCH};
@@ -25,8 +25,8 @@ pub(super) struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// The best of `candidate` and at most `tries - 1` positions before it on its chain, as length and distance; a
-    /// match of `enough` bytes ends the search.
+    /// The best of `candidate` and at most `tries - 1` positions before it on its chain, as length and
+    /// distance; a match of `enough` bytes ends the search.
     #[inline(always)]
     pub(super) fn best(&self, mut candidate: u32, enough: usize, tries: usize) -> Option<(usize, u32)> {
         let pos = (self.pos - self.base) as usize;

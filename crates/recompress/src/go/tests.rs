@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn encode(level: Level, cuts: Cuts, pieces: &[&[u8]], flush: bool) -> Vec<u8> {
-    let mut encoder = GoFlate::with_cuts(level, cuts);
+    let mut encoder = GoFlate::with(level, Release::default(), cuts);
     let mut out = Vec::new();
     for piece in pieces {
         encoder.write(piece, &mut out);
@@ -145,6 +145,30 @@ fn counting_positions_down_does_not_show() {
             encoder.finish(&mut out);
             assert!(out == whole, "level {level:?}, {distance} steps before");
         }
+    }
+}
+
+#[test]
+fn a_full_odometer_makes_the_first_releases_forget() {
+    let plain = long_text();
+    let (before, after) = plain.split_at(2 * units::UNIT);
+    let mut fresh = Vec::new();
+    let mut encoder = GoFlate::new(Level::FASTEST);
+    encoder.write(after, &mut fresh);
+    encoder.finish(&mut fresh);
+    for (release, forgets) in [(Release::Go1_8, true), (Release::Go1_15, false)] {
+        let mut encoder = GoFlate::with(Level::FASTEST, release, Cuts::Harmless);
+        if let Matcher::Fast(units) = &mut encoder.matcher {
+            units.coder_mut().fill_odometer();
+        }
+        let (mut head, mut tail) = (Vec::new(), Vec::new());
+        encoder.write(before, &mut head);
+        encoder.flush(&mut head);
+        encoder.write(after, &mut tail);
+        encoder.finish(&mut tail);
+        assert_eq!(tail == fresh, forgets, "{release:?}");
+        head.extend(tail);
+        assert!(inflate(&head) == plain);
     }
 }
 

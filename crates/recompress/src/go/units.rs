@@ -1,5 +1,5 @@
-//! Levels that look for nothing: stored blocks (0) and Huffman codes of literals (-2), and the cutting of input into
-//! units that they share with level 1.
+//! Levels that look for nothing: stored blocks (0) and Huffman codes of literals (-2), and the cutting of
+//! input into units that they share with level 1.
 
 use super::block::{BlockWriter, MAX_STORED};
 

@@ -33,3 +33,22 @@ impl Bits {
         *self = Self::default();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_bit_is_the_lowest() {
+        let (mut bits, mut out) = (Bits::default(), Vec::new());
+        bits.put(1, 1, &mut out);
+        bits.put(0b10, 2, &mut out);
+        bits.put(0x1f, 5, &mut out);
+        bits.put(0x1234_5678, 32, &mut out);
+        bits.put(1, 1, &mut out);
+        bits.align(&mut out);
+        assert_eq!(out, [0xfd, 0x78, 0x56, 0x34, 0x12, 0x01]);
+        bits.align(&mut out);
+        assert_eq!(out.len(), 6, "nothing was pending");
+    }
+}

@@ -73,3 +73,58 @@ pub(super) fn extra_bits(tokens: &Tokens) -> u32 {
     };
     sum(&tokens.literal_freqs()[END + 1..], &LENGTH_EXTRA) + sum(tokens.distance_freqs(), &DISTANCE_EXTRA)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// FNV over the bits of many logarithms and sums, as Go 1.27.3 on amd64 computes them.
+    fn fingerprint(rounding: Rounding) -> u64 {
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        let mut mix = |x: f32| hash = (hash ^ u64::from(x.to_bits())).wrapping_mul(0x100_0000_01b3);
+        let mut x = 12345_u32;
+        for _ in 0..20000 {
+            x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let inverse = 1.0 / ((x >> 24) + 65536) as f32;
+            let probability = ((x >> 8 & 0xffff) + 1) as f32 * inverse;
+            let log = rounding.log2(probability);
+            mix(log);
+            let (each, count, sum) = ((-log).clamp(1.0, 15.0), (x >> 16) as f32, (x >> 20) as f32);
+            mix(if rounding == Rounding::Plain { sum + each * count } else { each.mul_add(count, sum) });
+        }
+        hash
+    }
+
+    #[test]
+    fn floats_round_as_they_do_in_go() {
+        assert_eq!(fingerprint(Rounding::Plain), 0x86da_c65b_883c_f570);
+        assert_eq!(fingerprint(Rounding::FusedAmd64V3), 0xc0ec_d8a7_135d_4b4f);
+    }
+
+    #[test]
+    fn two_equal_literals_cost_a_bit_each() {
+        let mut tokens = Tokens::with_capacity(8);
+        tokens.literals(b"abababab");
+        // Eight bits and the constant; a logarithm of one half is exact.
+        assert_eq!(bits(&tokens, Rounding::Plain), 8 + 15);
+    }
+
+    proptest! {
+        #[test]
+        fn roundings_agree_but_for_the_last_bits(
+            literals in prop::collection::vec(any::<u8>(), 1..3000),
+            matches in prop::collection::vec((3_usize..259, 1_usize..32769), 0..500),
+        ) {
+            let mut tokens = Tokens::with_capacity(0);
+            tokens.literals(&literals);
+            for (length, distance) in matches {
+                tokens.short_match(length, distance);
+            }
+            let plain = bits(&tokens, Rounding::Plain);
+            prop_assert!(plain >= literals.len() as u32);
+            prop_assert!(plain.abs_diff(bits(&tokens, Rounding::Fused)) <= 2);
+            prop_assert!(plain.abs_diff(bits(&tokens, Rounding::FusedAmd64V3)) <= 2);
+        }
+    }
+}

@@ -91,3 +91,36 @@ fn push_run(len: u8, mut count: usize, runs: &mut Vec<(u8, u8)>) {
     }
     runs.extend(std::iter::repeat_n((len, 0), count));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs() {
+        for (len, count, expected) in [
+            (0, 2, vec![(0, 0), (0, 0)]),
+            (0, 3, vec![(17, 0)]),
+            (0, 10, vec![(17, 7)]),
+            (0, 11, vec![(18, 0)]),
+            (0, 140, vec![(18, 127), (0, 0), (0, 0)]),
+            (5, 3, vec![(5, 0), (5, 0), (5, 0)]),
+            (5, 4, vec![(5, 0), (16, 0)]),
+            (5, 9, vec![(5, 0), (16, 3), (5, 0), (5, 0)]),
+        ] {
+            let mut runs = Vec::new();
+            push_run(len, count, &mut runs);
+            assert_eq!(runs, expected, "{count} times {len}");
+        }
+    }
+
+    #[test]
+    fn measured_as_written() {
+        let literals: [Word; 257] = std::array::from_fn(|i| Word::new(0, (i % 7 * 2) as u8));
+        let header = Header::new(&literals, &[Word::new(0, 1); 2]);
+        let (mut bits, mut out) = (Bits::default(), Vec::new());
+        header.write(&mut bits, &mut out);
+        bits.align(&mut out);
+        assert_eq!(out.len(), header.bits().div_ceil(8) as usize);
+    }
+}

@@ -93,8 +93,12 @@ fn canonical(lens: &[u8], words: &mut [Word]) {
 /// Fills in the length of each symbol that occurs.
 fn assign_lengths(freqs: &[u16], limit: usize, lens: &mut [u8]) {
     // Frequency above, symbol below: sorting orders equal frequencies by symbol.
-    let mut leaves: Vec<u32> =
-        freqs.iter().zip(0u32..).filter(|(f, _)| **f > 0).map(|(f, symbol)| u32::from(*f) << 16 | symbol).collect();
+    let mut leaves: Vec<u32> = freqs
+        .iter()
+        .zip(0u32..)
+        .filter(|(f, _)| **f > 0)
+        .map(|(f, symbol)| u32::from(*f) << 16 | symbol)
+        .collect();
     if leaves.len() <= 2 {
         for leaf in leaves {
             lens[(leaf & 0xffff) as usize] = 1;
@@ -170,4 +174,59 @@ fn length_counts(leaves: &[u32], limit: usize) -> [usize; LONGEST + 1] {
         *count = used[top][top - len + 1] - used[top][top - len];
     }
     counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn lens<const N: usize>(freqs: [u16; N], limit: usize) -> [u32; N] {
+        Code::build(&freqs, limit).words().map(Word::len)
+    }
+
+    #[test]
+    fn few_symbols() {
+        assert_eq!(lens([0, 0, 0], 15), [0, 0, 0]);
+        assert_eq!(lens([0, 9, 0], 15), [0, 1, 0]);
+        assert_eq!(lens([900, 0, 1], 15), [1, 0, 1]);
+    }
+
+    #[test]
+    fn of_equal_frequencies_the_larger_symbol_is_shorter() {
+        assert_eq!(lens([5, 5, 5], 15), [2, 2, 1]);
+        assert_eq!(lens([1, 1, 1, 1, 1], 15), [3, 3, 2, 2, 2]);
+    }
+
+    #[test]
+    fn a_tie_of_leaf_and_pair_takes_the_pair() {
+        // Two, two, two, two would be as good.
+        assert_eq!(lens([1, 1, 2, 2], 15), [3, 3, 2, 1]);
+    }
+
+    #[test]
+    fn lengths_keep_to_the_limit() {
+        let fibonacci = [1, 1, 2, 3, 5, 8, 13, 21, 34, 55];
+        assert_eq!(lens(fibonacci, 15), [9, 9, 8, 7, 6, 5, 4, 3, 2, 1]);
+        assert_eq!(lens(fibonacci, 7).into_iter().max(), Some(7));
+    }
+
+    #[test]
+    fn codes_are_canonical_and_reversed() {
+        let code = Code::build(&[5, 5, 5], 15);
+        // 10, 11 and 0, first bit lowest.
+        assert_eq!(code.words(), &[Word::new(0b01, 2), Word::new(0b11, 2), Word::new(0, 1)]);
+    }
+
+    proptest! {
+        #[test]
+        fn codes_are_full_and_within_the_limit(freqs in prop::array::uniform32(0_u16..), limit in 5_usize..=15) {
+            let lens = lens(freqs, limit);
+            let used = freqs.iter().filter(|&&freq| freq > 0).count();
+            let room: u32 = lens.iter().filter(|&&len| len > 0).map(|len| 1 << (15 - len)).sum();
+            prop_assert!(lens.iter().all(|&len| len as usize <= limit));
+            prop_assert!(lens.iter().zip(freqs).all(|(&len, freq)| (len > 0) == (freq > 0)));
+            prop_assert!(used < 2 || room == 1 << 15);
+        }
+    }
 }

@@ -24,14 +24,15 @@ mod unsearched;
 use crate::deflate::Deflate;
 use blocks::Blocks;
 pub use estimate::Rounding;
-use fast::Fast;
+use fast::{Fast, Search};
 use lazy::Lazy;
 use unsearched::Unsearched;
 
 /// A span of releases that write the same bytes at every level.
 ///
 /// It is the release that a tool was *built* with that counts. Levels 1, 2, 3, 5 and 6 are the same in all of `A`;
-/// level 4 is the same up to `A2`; `B2` and `Go` are the same at levels 1 to 8.
+/// level 4 is the same up to `A2`. `B2`, `B3` and `Go` are the same at levels 1 to 6; at levels 7 to 9 `B3` differs
+/// from `B2` only where there is a dictionary (so in pgzip), and `Go` from `B3` only at level 9.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Epoch {
     /// v1.15.11 to v1.15.14 (from September 2022).
@@ -42,15 +43,17 @@ pub enum Epoch {
     A3,
     /// v1.18.1 alone (October and November 2025).
     B1,
-    /// v1.18.2 and later (from December 2025).
+    /// v1.18.2 to v1.19.2 (from December 2025).
     B2,
+    /// v1.20.0 and later.
+    B3,
     /// Go's standard library, Go 1.27 and later.
     Go,
 }
 
 impl Epoch {
     /// All of them, oldest first.
-    pub const ALL: [Self; 6] = [Self::A1, Self::A2, Self::A3, Self::B1, Self::B2, Self::Go];
+    pub const ALL: [Self; 7] = [Self::A1, Self::A2, Self::A3, Self::B1, Self::B2, Self::B3, Self::Go];
 
     /// What "default compression" (-1) means: level 5, in Go's standard library 6.
     pub const fn default_level(self) -> Level {
@@ -173,26 +176,29 @@ pub struct Klauspost {
 #[derive(Debug)]
 enum Engine {
     Unsearched(Unsearched),
-    Fast(Fast),
-    Lazy(Lazy),
+    Fast(Box<Fast>),
+    Lazy(Box<Lazy>),
 }
 
 impl Klauspost {
     /// An encoder at the start of a stream.
     pub fn new(settings: Settings) -> Self {
         let Settings { epoch, level, .. } = settings;
+        let fast = |search| (Engine::Fast(Box::new(Fast::new(search))), 7);
+        let lazy = |effort| (Engine::Lazy(Box::new(Lazy::new(epoch, effort))), 8);
         let (engine, penalty) = match level {
-            Level::Stored => (Engine::Unsearched(Unsearched::stored()), 0),
             Level::HuffmanOnly => (Engine::Unsearched(Unsearched::huffman()), 10),
-            Level::L1 => (Engine::Fast(Fast::new(fast::Search::level1())), 7),
-            Level::L2 => (Engine::Fast(Fast::new(fast::Search::level2())), 7),
-            Level::L3 => (Engine::Fast(Fast::new(fast::Search::level3())), 7),
-            Level::L4 => (Engine::Fast(Fast::new(fast::Search::level4(epoch))), 7),
-            Level::L5 => (Engine::Fast(Fast::new(fast::Search::level5())), 7),
-            Level::L6 => (Engine::Fast(Fast::new(fast::Search::level6())), 7),
-            Level::L7 => (Engine::Lazy(Lazy::new(epoch, lazy::LEVEL7)), 8),
-            Level::L8 => (Engine::Lazy(Lazy::new(epoch, lazy::LEVEL8)), 8),
-            Level::L9 => (Engine::Lazy(Lazy::new(epoch, lazy::LEVEL9)), 8),
+            // Stored blocks have no tables, so no penalty for new ones.
+            Level::Stored => (Engine::Unsearched(Unsearched::stored()), 0),
+            Level::L1 => fast(Search::level1()),
+            Level::L2 => fast(Search::level2()),
+            Level::L3 => fast(Search::level3()),
+            Level::L4 => fast(Search::level4(epoch)),
+            Level::L5 => fast(Search::level5()),
+            Level::L6 => fast(Search::level6()),
+            Level::L7 => lazy(lazy::LEVEL7),
+            Level::L8 => lazy(lazy::LEVEL8),
+            Level::L9 => lazy(lazy::LEVEL9),
         };
         Self { blocks: Blocks::new(settings, penalty), engine }
     }
@@ -236,5 +242,45 @@ impl Deflate for Klauspost {
     fn finish(&mut self, out: &mut Vec<u8>) {
         self.sync(out);
         self.blocks.end(out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn levels_have_numbers() {
+        for level in Level::ALL {
+            assert_eq!(Level::try_from(level.number()).unwrap(), level);
+        }
+        for number in [-3, -1, 10] {
+            assert_eq!(Level::try_from(number), Err(LevelError { number }));
+        }
+    }
+
+    #[test]
+    fn empty_streams() {
+        for epoch in Epoch::ALL {
+            for level in Level::ALL {
+                let mut encoder = Klauspost::new(Settings::new(epoch, level));
+                let mut out = Vec::new();
+                encoder.finish(&mut out);
+                assert_eq!(out, [3, 0]);
+            }
+        }
+    }
+
+    #[test]
+    fn flushes_are_marked_even_when_there_is_nothing_to_flush() {
+        for level in Level::ALL {
+            let mut encoder = Klauspost::new(Settings::new(Epoch::B2, level));
+            let mut out = Vec::new();
+            encoder.flush(&mut out);
+            encoder.flush(&mut out);
+            encoder.finish(&mut out);
+            assert_eq!(out, [0, 0, 0, 255, 255, 0, 0, 0, 255, 255, 3, 0]);
+        }
     }
 }

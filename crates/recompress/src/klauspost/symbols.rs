@@ -103,3 +103,47 @@ pub(super) fn distance_extra(less1: u32, symbol: usize) -> (u64, u32) {
     let count = u32::from(DISTANCE_EXTRA[symbol]);
     (u64::from(less1 & ((1 << count) - 1)), count)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths() {
+        for (length, symbol, extra) in [
+            (3, 0, (0, 0)),
+            (10, 7, (0, 0)),
+            (11, 8, (0, 1)),
+            (12, 8, (1, 1)),
+            (257, 27, (30, 5)),
+            (258, 28, (0, 0)),
+        ] {
+            let less3 = (length - SHORTEST) as u8;
+            assert_eq!(length_symbol(less3), symbol, "{length}");
+            assert_eq!(length_extra(less3, symbol), extra, "{length}");
+        }
+    }
+
+    #[test]
+    fn distances() {
+        for (distance, symbol, extra) in [
+            (1, 0, (0, 0)),
+            (4, 3, (0, 0)),
+            (5, 4, (0, 1)),
+            (8, 5, (1, 1)),
+            (24577, 29, (0, 13)),
+            (32768, 29, (8191, 13)),
+        ] {
+            assert_eq!(distance_symbol(distance - 1), symbol, "{distance}");
+            assert_eq!(distance_extra(distance - 1, symbol), extra, "{distance}");
+        }
+    }
+
+    #[test]
+    fn fixed_code() {
+        // 1 1001 0000 of RFC 1951 for 144, and 0000 000 for the end of block.
+        assert_eq!(FIXED_LITERALS[144], Word::new(0b0_0001_0011, 9));
+        assert_eq!(FIXED_LITERALS[END], Word::new(0, 7));
+        assert_eq!(FIXED_LITERALS[280], Word::new(0b0000_0011, 8));
+    }
+}

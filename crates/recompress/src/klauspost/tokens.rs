@@ -116,10 +116,47 @@ impl Tokens {
     #[inline(always)]
     pub(super) fn long_match(&mut self, mut length: usize, distance: usize) {
         while length > LONGEST {
-            let piece = if length >= LONGEST + SHORTEST + 1 { LONGEST } else { LONGEST - SHORTEST };
+            let piece = if length > LONGEST + SHORTEST { LONGEST } else { LONGEST - SHORTEST };
             self.short_match(piece, distance);
             length -= piece;
         }
         self.short_match(length, distance);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_matches_are_cut_into_legal_pieces() {
+        for (length, pieces) in [
+            (4, vec![4]),
+            (258, vec![258]),
+            (259, vec![255, 4]),
+            (261, vec![255, 6]),
+            (262, vec![258, 4]),
+            (516, vec![258, 258]),
+            (517, vec![258, 255, 4]),
+        ] {
+            let mut tokens = Tokens::with_capacity(0);
+            tokens.long_match(length, 32768);
+            let cut: Vec<_> =
+                tokens.list().iter().map(|t| usize::from(t.length_less3()) + SHORTEST).collect();
+            assert_eq!(cut, pieces);
+            assert!(tokens.list().iter().all(|t| t.distance_less1() == 32767 && t.distance_symbol() == 29));
+            assert_eq!(usize::from(tokens.distance_freqs()[29]), pieces.len());
+        }
+    }
+
+    #[test]
+    fn literals_are_no_matches() {
+        let mut tokens = Tokens::with_capacity(0);
+        tokens.literals(&[0, 255]);
+        tokens.end();
+        tokens.short_match(3, 1);
+        let literals: Vec<_> = tokens.list().iter().map(|token| token.literal()).collect();
+        assert_eq!(literals, [Some(0), Some(255), Some(END), None]);
+        assert_eq!(tokens.literal_freqs()[END..=END + 1], [1, 1]);
     }
 }

@@ -1,9 +1,8 @@
 //! Code lengths as zlib finds them: a binary heap, and a repair where a code grew too long.
 //!
-//! Many optimal codes exist for one set of frequencies; which of them comes out depends on every detail here: the order in
-//! which the heap is filled, how ties are broken (flatter tree first), and how over-long codes are shortened.
-
-use std::cmp::Ordering::Less;
+//! Many optimal codes exist for one set of frequencies; which of them comes out depends on every detail here:
+//! the order in which the heap is filled, how ties are broken (flatter tree first), and how over-long codes
+//! are shortened.
 
 /// A prefix code: per symbol the number of bits, 0 for symbols without a code.
 #[derive(Debug, PartialEq, Eq)]
@@ -68,7 +67,8 @@ impl Tree {
         self.sift_down(1);
     }
 
-    /// Joins nodes until the root is left; gives all nodes in the order in which they left the heap, the root last.
+    /// Joins nodes until the root is left; gives all nodes in the order in which they left the heap, the root
+    /// last.
     fn join(&mut self, mut node: usize) -> Vec<usize> {
         for place in (1..=self.size / 2).rev() {
             self.sift_down(place);
@@ -94,7 +94,8 @@ impl Tree {
 
 /// The code for `frequencies`, no code longer than `limit`.
 ///
-/// At least two symbols get codes, so that every decoder accepts it; those without a frequency are the lowest possible.
+/// At least two symbols get codes, so that every decoder accepts it; those without a frequency are the lowest
+/// possible.
 pub(super) fn code_lengths<const N: usize>(frequencies: &[u32; N], limit: u8) -> Lengths<N> {
     let mut tree = Tree { keys: [0; NODES], parent: [0; NODES], heap: [0; MOST + 1], size: 0 };
     let mut highest = None;
@@ -164,7 +165,8 @@ fn shorten(
     }
 }
 
-/// The canonical codes for `lengths`, each as it is sent: the code's bits reversed, its length at bit 16 and up.
+/// The canonical codes for `lengths`, each as it is sent: the code's bits reversed, its length at bit 16 and
+/// up.
 pub(super) const fn codes<const N: usize>(lengths: &[u8; N]) -> [u32; N] {
     let mut next = [0u32; 17];
     let mut symbol = 0;

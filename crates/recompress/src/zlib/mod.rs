@@ -1,8 +1,8 @@
 //! The zlib family: stock zlib, GNU gzip and pigz, byte for byte.
 //!
-//! One deflate engine serves three faces, [`Zlib`], [`GnuGzip`] and [`Pigz`]. Each gives exactly the raw deflate bytes
-//! of its original; the gzip or zlib framing around them is the caller's. No output depends on how the input is cut
-//! into writes. Memory: about half a MiB per encoder, whatever the input.
+//! One deflate engine serves three faces, [`Zlib`], [`GnuGzip`] and [`Pigz`]. Each gives exactly the raw
+//! deflate bytes of its original; the gzip or zlib framing around them is the caller's. No output depends on
+//! how the input is cut into writes. Memory: about half a MiB per encoder, whatever the input.
 //!
 //! ```text
 //! write ─► Window ──► Engine ──────────► Block ───────────────► Bits ─► out
@@ -20,8 +20,9 @@
 //! | blocks ended early | no | levels 3..=9 |
 //! | near the end of the input | never looks behind it | hashes and compares what lies behind it |
 //!
-//! Level 0 is not offered: its stored blocks follow the buffer sizes of the original's caller. Neither are other
-//! strategies than the default one and windows other than 32 KiB, nor pigz's `-R` and `-11`, nor GNU `--rsyncable`.
+//! Level 0 is not offered: its stored blocks follow the buffer sizes of the original's caller. Neither are
+//! other strategies than the default one and windows other than 32 KiB, nor pigz's `-R` and `-11`, nor GNU
+//! `--rsyncable`.
 
 mod bits;
 mod block;

@@ -72,7 +72,8 @@ pub(super) struct Tuning {
     pub greedy: bool,
     /// With a match of this length in hand, look at a quarter of the chain only.
     pub good: usize,
-    /// Lazy: with a match of this length in hand, look no further. Greedy: the longest match whose inside is indexed.
+    /// Lazy: with a match of this length in hand, look no further. Greedy: the longest match whose inside is
+    /// indexed.
     pub lazy: usize,
     /// A match of this length ends the search.
     pub nice: usize,

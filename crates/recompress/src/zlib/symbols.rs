@@ -1,5 +1,5 @@
-//! The alphabets of deflate (RFC 1951, 3.2.5 to 3.2.7): which symbol and which extra bits stand for a length, a distance
-//! or a run of code lengths.
+//! The alphabets of deflate (RFC 1951, 3.2.5 to 3.2.7): which symbol and which extra bits stand for a length,
+//! a distance or a run of code lengths.
 
 /// Symbols in the literal/length alphabet; the last two exist in the fixed code only and are never used.
 pub(super) const LITERALS: usize = 288;

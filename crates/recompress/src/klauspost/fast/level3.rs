@@ -85,7 +85,9 @@ impl Level3 {
             if cur >= floor {
                 let from = match same(cur) {
                     Some(near) => Some(match (prev >= floor).then(|| same(prev)).flatten() {
-                        Some(far) if window.matching(at + 4, far + 4) > window.matching(at + 4, near + 4) => far,
+                        Some(far) if window.matching(at + 4, far + 4) > window.matching(at + 4, near + 4) => {
+                            far
+                        }
                         _ => near,
                     }),
                     None => (prev > floor).then(|| same(prev)).flatten(),

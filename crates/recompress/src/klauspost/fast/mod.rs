@@ -2,8 +2,8 @@
 //! least 32 KiB.
 //!
 //! ```text
-//!  bytes:  [ history, at most 327675 before a window is searched | window, collecting ]
-//!          0                                                      start
+//!  bytes:  [ history | window, collecting ]     at most 327675 together while the window is searched
+//!          0         start
 //! ```
 //!
 //! Hash tables hold *stamps*: index in `bytes` plus a base that moves when history is dropped, so that stamps need no
@@ -161,7 +161,11 @@ impl Fast {
             0 => {}
             n @ 1..SEARCHED_FROM => {
                 let raw = &self.bytes[self.start..];
-                if n <= STORED_UP_TO { blocks.stored(raw, out) } else { blocks.literals(raw, true, out) }
+                if n <= STORED_UP_TO {
+                    blocks.stored(raw, out)
+                } else {
+                    blocks.literals(raw, true, out)
+                }
                 self.forget();
             }
             _ => self.step(true, blocks, out),
@@ -211,6 +215,48 @@ impl Fast {
         if self.base > LAST_BASE {
             self.search.rebase(self.base - FIRST_BASE);
             self.base = FIRST_BASE;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::klauspost::{Level, Settings};
+
+    fn encode(mut fast: Fast, plain: &[u8]) -> Vec<u8> {
+        let mut blocks = Blocks::new(Settings::new(Epoch::B2, Level::L1), 7);
+        let mut out = Vec::new();
+        for piece in plain.chunks(250_000) {
+            fast.write(piece, &mut blocks, &mut out);
+            fast.sync(&mut blocks, &mut out);
+            // A small window, after which all must be forgotten.
+            fast.write(b"forget", &mut blocks, &mut out);
+            fast.sync(&mut blocks, &mut out);
+        }
+        blocks.end(&mut out);
+        out
+    }
+
+    #[test]
+    fn stamps_can_be_brought_down_at_any_time() {
+        let plain: Vec<u8> = (0_u32..1_000_000).map(|i| (i.wrapping_mul(i >> 7) >> 13) as u8 & 15).collect();
+        let searches: [fn() -> Search; 6] = [
+            Search::level1,
+            Search::level2,
+            Search::level3,
+            || Search::level4(Epoch::B2),
+            Search::level5,
+            Search::level6,
+        ];
+        for search in searches {
+            let expected = encode(Fast::new(search()), &plain);
+            assert!(expected.len() < plain.len() / 2);
+            for early in [0, 100_000, 300_000, 700_000] {
+                let mut fast = Fast::new(search());
+                fast.base = LAST_BASE - early;
+                assert!(encode(fast, &plain) == expected, "{early} before the last base");
+            }
         }
     }
 }

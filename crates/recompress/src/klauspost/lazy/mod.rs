@@ -7,12 +7,15 @@
 //!
 //! `head` and `prev` hold *stamps*: position in the window plus an offset that grows with every slide. 0 is "none".
 
+mod improve;
+mod prices;
+
 use super::Epoch;
 use super::blocks::Blocks;
 use super::fast::{common_prefix, hash4, table};
-use super::huffman::Code;
-use super::symbols::{self, LENGTH_EXTRA, LONGEST, SHORTEST};
+use super::symbols::{LONGEST, SHORTEST};
 use super::tokens::Tokens;
+use prices::Prices;
 
 /// Bytes in the window.
 const WINDOW: usize = 65536;
@@ -37,12 +40,12 @@ pub(super) struct Effort {
     /// Candidates looked at.
     chain: usize,
     /// Weigh candidates by what they save.
-    gain: bool,
+    weighs: bool,
 }
 
-pub(super) const LEVEL7: Effort = Effort { lazy: 12, nice: 16, chain: 24, gain: false };
-pub(super) const LEVEL8: Effort = Effort { lazy: 30, nice: 40, chain: 64, gain: false };
-pub(super) const LEVEL9: Effort = Effort { lazy: 258, nice: 258, chain: 1024, gain: true };
+pub(super) const LEVEL7: Effort = Effort { lazy: 12, nice: 16, chain: 24, weighs: false };
+pub(super) const LEVEL8: Effort = Effort { lazy: 30, nice: 40, chain: 64, weighs: false };
+pub(super) const LEVEL9: Effort = Effort { lazy: 258, nice: 258, chain: 1024, weighs: true };
 
 /// A match at the position in question; none when shorter than [`MATCH`].
 #[derive(Debug, Clone, Copy)]
@@ -76,8 +79,8 @@ pub(super) struct Lazy {
     /// Literals in a row; wraps, as the original's does.
     run: u16,
     tokens: Tokens,
-    /// Bits that each byte is taken to cost, for weighing.
-    byte_bits: [u8; 256],
+    /// What matches save, where this level weighs that.
+    prices: Option<Prices>,
 }
 
 /// Where finished blocks go.
@@ -105,7 +108,7 @@ impl Lazy {
             pending: false,
             run: 0,
             tokens: Tokens::with_capacity(BLOCK_TOKENS + 1),
-            byte_bits: [0; 256],
+            prices: effort.weighs.then(|| Prices::new(epoch)),
         }
     }
 
@@ -117,8 +120,8 @@ impl Lazy {
             self.file(at);
         }
         (self.index, self.filled) = (n, n);
-        // Only Go's own library remembers that the dictionary is not part of the first block.
-        if self.epoch == Epoch::Go {
+        // Older releases forget that the dictionary is not part of the first block.
+        if self.epoch >= Epoch::B3 {
             self.block_start = Some(n);
         }
     }
@@ -187,8 +190,10 @@ impl Lazy {
         if self.filled - self.index < LOOK_AHEAD && !sink.sync {
             return;
         }
-        if self.effort.gain && self.filled > self.index {
-            self.weigh_bytes();
+        if let Some(prices) = &mut self.prices
+            && self.filled > self.index
+        {
+            prices.sample(&self.window[self.index..self.filled]);
         }
         self.insert_end = self.filled.saturating_sub(MATCH - 1);
         loop {
@@ -222,10 +227,12 @@ impl Lazy {
         let before = std::mem::replace(&mut self.found, NO_MATCH);
         let low = self.index.saturating_sub(HALF);
         let candidate = self.chain_head - self.offset;
-        if candidate >= low as i32 && ahead > before.length && before.length < self.effort.lazy {
-            if let Some(found) = self.find(candidate as usize, ahead, low) {
-                self.found = found;
-            }
+        if candidate >= low as i32
+            && ahead > before.length
+            && before.length < self.effort.lazy
+            && let Some(found) = self.find(candidate as usize, ahead, low)
+        {
+            self.found = found;
         }
         if before.length >= MATCH && self.found.length <= before.length {
             self.take(before, ahead, low, sink);
@@ -309,18 +316,14 @@ impl Lazy {
         let here = &self.window[at..at + ahead.min(LONGEST)];
         let nice = self.effort.nice.min(here.len());
         let mut best = NO_MATCH;
-        let (mut best_gain, _) = self.gain_constants();
+        let mut saved = self.prices.as_ref().map_or(0, Prices::least);
         let mut last = here[best.length];
         for _ in 0..self.effort.chain {
             if self.window[candidate + best.length] == last {
                 let length = common_prefix(here, &self.window[candidate..]);
                 let distance = at - candidate;
-                let gain = if self.effort.gain { self.gain(&here[..length], distance) } else { i32::MAX };
-                if length > best.length && gain > best_gain {
+                if length > best.length && self.saves_more(&here[..length], distance, &mut saved) {
                     best = Match { length, distance };
-                    if self.effort.gain {
-                        best_gain = gain;
-                    }
                     if length >= nice {
                         break;
                     }
@@ -339,96 +342,44 @@ impl Lazy {
         (best.length >= MATCH).then_some(best)
     }
 
-    /// The least gain that a first match must exceed, and what any match is taken to cost.
-    fn gain_constants(&self) -> (i32, i32) {
-        if self.epoch == Epoch::A1 { (0, 6) } else { (4, 3) }
-    }
-
-    /// Bits that a match saves over literals.
+    /// Whether a match of these bytes saves more bits than `best`, which it then is. Where savings are not weighed,
+    /// every match does.
     #[inline(always)]
-    fn gain(&self, bytes: &[u8], distance: usize) -> i32 {
-        if bytes.len() < MATCH {
-            return 0;
+    fn saves_more(&self, bytes: &[u8], distance: usize, best: &mut i32) -> bool {
+        let Some(prices) = &self.prices else { return true };
+        let saved = prices.saved(bytes, distance);
+        let more = saved > *best;
+        if more {
+            *best = saved;
         }
-        let literals: i32 = bytes.iter().map(|&byte| i32::from(self.byte_bits[usize::from(byte)])).sum();
-        let length = LENGTH_EXTRA[symbols::length_symbol((bytes.len() - SHORTEST) as u8)];
-        // The original looks the distance up where distance - 1 belongs; the largest falls off the end of its table.
-        let distance = match distance {
-            32768.. => 6,
-            _ => symbols::DISTANCE_EXTRA[symbols::distance_symbol(distance as u32)],
+        more
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::klauspost::{Level, Settings};
+
+    #[test]
+    fn stamps_can_be_brought_down_at_any_time() {
+        let plain: Vec<u8> = (0_u32..400_000).map(|i| (i.wrapping_mul(i >> 7) >> 13) as u8 & 15).collect();
+        let encode = |effort, offset| {
+            let mut lazy = Lazy::new(Epoch::B2, effort);
+            lazy.offset = offset;
+            let mut blocks = Blocks::new(Settings::new(Epoch::B2, Level::L7), 8);
+            let mut out = Vec::new();
+            lazy.write(&plain, &mut blocks, &mut out);
+            lazy.sync(&mut blocks, &mut out);
+            blocks.end(&mut out);
+            out
         };
-        literals - i32::from(length) - i32::from(distance) - self.gain_constants().1
-    }
-
-    /// Takes the bytes ahead for a sample of what literals will cost.
-    fn weigh_bytes(&mut self) {
-        let ahead = &self.window[self.index..self.filled];
-        let sample = if self.epoch >= Epoch::B2 { &ahead[..ahead.len().min(HALF)] } else { ahead };
-        let mut freqs = [0u16; 256];
-        for &byte in sample {
-            let freq = &mut freqs[usize::from(byte)];
-            *freq = freq.wrapping_add(1);
-        }
-        let code = Code::build(&freqs, 15);
-        let unseen = u8::from(self.epoch == Epoch::Go);
-        for (bits, word) in self.byte_bits.iter_mut().zip(code.words()) {
-            *bits = if word.len() == 0 { unseen } else { word.len() as u8 };
-        }
-    }
-
-    /// A last look at a match before it is emitted: what was seen before where it ends may reach farther.
-    #[inline(always)]
-    fn improve(&mut self, before: Match, ahead: usize, low: usize, sink: &mut Sink) -> Match {
-        if before.length >= 256 && self.epoch > Epoch::A1 || before.length >= LONGEST {
-            return before;
-        }
-        if self.epoch == Epoch::A1 { self.improve_old(before, ahead, low) } else { self.improve_new(before, ahead, low, sink) }
-    }
-
-    /// Where the bytes two before the end of the match were last seen (v1.15.11 to v1.15.14).
-    fn improve_old(&self, before: Match, ahead: usize, low: usize) -> Match {
-        let at = self.index - 1;
-        if at + before.length + 2 >= self.insert_end {
-            return before;
-        }
-        let seen = at + before.length - 2;
-        let from = self.head[self.hash(seen)] - self.offset - before.length as i32 + 2;
-        if from <= low as i32 {
-            return before;
-        }
-        let from = from as usize;
-        let length = common_prefix(&self.window[at..at + ahead.min(LONGEST)], &self.window[from..]);
-        if length > before.length { Match { length, distance: at - from } } else { before }
-    }
-
-    /// Where the bytes after the match were last seen, with up to two bytes at its start given up for it.
-    fn improve_new(&mut self, before: Match, ahead: usize, low: usize, sink: &mut Sink) -> Match {
-        let at = self.index - 1;
-        if at + before.length >= self.insert_end {
-            return before;
-        }
-        let stamp = self.head[self.hash(at + before.length)];
-        let from = stamp - self.offset - before.length as i32;
-        if from <= low as i32 + 2 || at as i32 - from == before.distance as i32 {
-            return before;
-        }
-        let from = from as usize;
-        let later = &self.window[at + 2..at + ahead.min(LONGEST + 2)];
-        let mut length = common_prefix(later, &self.window[from + 2..]);
-        if length <= before.length {
-            return before;
-        }
-        for skipped in [1, 0] {
-            if length >= LONGEST || self.window[at + skipped] != self.window[from + skipped] {
-                for at in at..=at + skipped {
-                    self.literal(at, sink);
-                    self.index += 1;
-                    self.insert();
-                }
-                break;
+        for effort in [LEVEL7, LEVEL9] {
+            let expected = encode(effort, 1);
+            assert!(expected.len() < plain.len() / 2);
+            for early in [0, 30_000, 100_000, 200_000] {
+                assert!(encode(effort, LAST_OFFSET - early) == expected, "{early} before the last offset");
             }
-            length += 1;
         }
-        Match { length, distance: at - from }
     }
 }

@@ -1,0 +1,30 @@
+//! Data blobs: one object that holds the chunks of a layer, what readers need to find them, and the layer's bootstrap.
+//!
+//! ```text
+//!   chunks, back to back                 │ image.blob header        512
+//!   CI entries (zstd) ‖ CI header (4096) │ blob.meta header         512
+//!   chunk digests, 32 bytes each         │ blob.digest header       512
+//!   further sections, if any             │ their headers            512 each
+//!   bootstrap (zstd)                     │ image.boot header        512
+//!   table of contents, 128 bytes each    │ rafs.blob.toc header     512
+//! ```
+//! Headers are GNU tar headers and stand behind what they describe, so a blob can be written in one pass into a
+//! pipe, and is read from its end. A layer without chunks has no `image.blob`, `blob.meta` and `blob.digest`.
+
+mod error;
+mod reader;
+mod sections;
+mod source;
+mod stream;
+mod tail;
+mod verify;
+mod writer;
+
+pub use error::{BlobError, ChunkError};
+pub use reader::{BlobMeta, BlobReader};
+pub use sections::Section;
+pub use source::ReadAt;
+pub use stream::WriteError;
+pub use tail::{BlobTail, FinishedBlob};
+pub use verify::Verified;
+pub use writer::BlobWriter;

@@ -1,0 +1,302 @@
+//! Reading blobs. Every number in a blob is a claim: checked against what is there before it is believed.
+//!
+//! A blob is opened from its end: by its table of contents, or, where it has none, from header to header backwards.
+
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+
+use nydus_convert_rafs::meta::{MetaError, ci, section};
+use nydus_convert_rafs::{Chunk, ChunkDigest, ChunkFlags, Compressor, Digester, limits};
+
+use super::error::{BlobError, ChunkError};
+use super::sections::{self, Section};
+use super::source::ReadAt;
+use crate::Worker;
+use crate::sha256::Sha256;
+
+/// Plain bytes of a section that are believed whatever is stored: the chunk indexes of a sparse file of 2²⁴ chunks
+/// compress to nothing, and are 128 MiB.
+const BELIEVED: u64 = 256 << 20;
+/// Plain bytes that are believed for each stored byte beyond that.
+const BELIEVED_RATIO: u64 = 256;
+/// Largest section that is held in memory: the largest bootstrap there can be.
+const MAX_SECTION: u64 = 2 << 30;
+
+/// A blob to read from. All reads are positional and independent, so one reader serves many threads.
+#[derive(Debug)]
+pub struct BlobReader<S> {
+    source: S,
+    size: u64,
+    sections: Vec<Section>,
+    toc: Option<Toc>,
+}
+
+/// The table of contents, with its header.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Toc {
+    pub(super) offset: u64,
+    pub(super) digest: [u8; 32],
+}
+
+/// What a blob says about its chunks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlobMeta {
+    /// The CI header.
+    pub header: ci::CiHeader,
+    /// The chunks by number.
+    pub chunks: Vec<Chunk>,
+    /// Whether the blob holds the chunks' digests; else those in `chunks` are zero, and the bootstrap knows them.
+    pub has_digests: bool,
+}
+
+impl<S: ReadAt> BlobReader<S> {
+    /// Reads the table of contents, or the headers, and checks that all sections lie inside the stream.
+    pub fn open(source: S) -> Result<Self, BlobError> {
+        let size = source.size().map_err(|source| BlobError::Read { offset: 0, length: 0, source })?;
+        let (sections, toc) = sections::find(&source, size)?;
+        Ok(Self { source, size, sections, toc })
+    }
+
+    /// Length of the whole stream in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// All sections but the table of contents, in the order of the stream.
+    pub fn sections(&self) -> &[Section] {
+        &self.sections
+    }
+
+    /// SHA-256 of the table of contents with its header, if there is one.
+    pub fn toc_digest(&self) -> Option<[u8; 32]> {
+        self.toc.map(|toc| toc.digest)
+    }
+
+    pub(super) fn toc(&self) -> Option<Toc> {
+        self.toc
+    }
+
+    /// Length of the chunk data in bytes, 0 if there is none.
+    pub fn data_size(&self) -> u64 {
+        self.find(section::IMAGE_BLOB).map_or(0, |data| data.compressed_size)
+    }
+
+    /// The bootstrap of the layer, checked against its digest where the blob has one.
+    pub fn bootstrap(&self) -> Result<Vec<u8>, BlobError> {
+        self.section(section::IMAGE_BOOT)?.ok_or(BlobError::Missing { section: section::IMAGE_BOOT })
+    }
+
+    /// The plain bytes of a section, checked against its digest where the blob has one; of the chunk data, the
+    /// stored bytes. `None` if there is no such section.
+    pub fn section(&self, name: &str) -> Result<Option<Vec<u8>>, BlobError> {
+        let Some(section) = self.find(name) else { return Ok(None) };
+        let is_data = name == section::IMAGE_BLOB;
+        let plain_size = if is_data { section.compressed_size } else { section.uncompressed_size };
+        let plain = self.plain(section, section.compressor, section.compressed_size, plain_size)?;
+        let mut hash = Sha256::default();
+        hash.update(&plain);
+        if is_data {
+            hash.update(&section::write(name, section.compressed_size));
+        }
+        if section.digest.is_some_and(|digest| digest != hash.digest()) {
+            return Err(BlobError::SectionDigest { section: section.name.clone(), offset: section.offset });
+        }
+        Ok(Some(plain))
+    }
+
+    /// The chunks of the blob; `None` if it has none, or is of RAFS v5, whose blobs do not list their chunks.
+    pub fn blob_meta(&self) -> Result<Option<BlobMeta>, BlobError> {
+        let Some(meta) = self.find(section::BLOB_META) else {
+            // Blobs of v5 have no table of contents either.
+            let lost = self.toc.is_some() && self.find(section::IMAGE_BLOB).is_some();
+            return if lost { Err(BlobError::Missing { section: section::BLOB_META }) } else { Ok(None) };
+        };
+        let header = self.ci_header(meta)?;
+        let location = header.location;
+        let payload =
+            self.plain(meta, location.compressor, location.compressed_size, location.uncompressed_size)?;
+        if meta.digest.is_some_and(|digest| digest != Sha256::of(&payload)) {
+            return Err(BlobError::SectionDigest { section: meta.name.clone(), offset: meta.offset });
+        }
+        let mut chunks = ci::parse_entries(&payload, &header).map_err(|source| structure(meta, source))?;
+        let has_digests = self.fill_digests(&mut chunks)?;
+        Ok(Some(BlobMeta { header, chunks, has_digests }))
+    }
+
+    /// Reads one chunk into `plain`, which is emptied first, and checks it against its digest.
+    pub fn read_chunk(
+        &self,
+        chunk: &Chunk,
+        compressor: Compressor,
+        digester: Digester,
+        plain: &mut Vec<u8>,
+    ) -> Result<(), BlobError> {
+        self.read_chunk_with(&mut Worker::default(), chunk, compressor, digester, plain)
+    }
+
+    /// As [`BlobReader::read_chunk`], with the reusable state of a thread: much faster for many small chunks.
+    pub fn read_chunk_with(
+        &self,
+        worker: &mut Worker,
+        chunk: &Chunk,
+        compressor: Compressor,
+        digester: Digester,
+        plain: &mut Vec<u8>,
+    ) -> Result<(), BlobError> {
+        let result = self.fill_chunk(worker, chunk, compressor, plain).and_then(|()| {
+            if digester.digest(plain) == chunk.digest {
+                Ok(())
+            } else {
+                Err(in_chunk(chunk, ChunkError::Digest))
+            }
+        });
+        if result.is_err() {
+            plain.clear();
+        }
+        result
+    }
+
+    fn fill_chunk(
+        &self,
+        worker: &mut Worker,
+        chunk: &Chunk,
+        compressor: Compressor,
+        plain: &mut Vec<u8>,
+    ) -> Result<(), BlobError> {
+        let (plain_size, stored_size) = self.check_chunk(chunk).map_err(|error| in_chunk(chunk, error))?;
+        plain.resize(plain_size, 0);
+        if !chunk.flags.contains(ChunkFlags::COMPRESSED) {
+            return self.read(chunk.compressed_offset, plain);
+        }
+        let mut stored = std::mem::take(&mut worker.stored);
+        // Kept as long as it ever was: only growth has to be cleared.
+        if stored.len() < stored_size {
+            stored.resize(stored_size, 0);
+        }
+        let filled = stored.get_mut(..stored_size).unwrap_or_default();
+        let result = self.read(chunk.compressed_offset, filled).and_then(|()| {
+            let done = worker.decompress(compressor, filled, plain);
+            done.map_err(|error| in_chunk(chunk, error.into()))
+        });
+        worker.stored = stored;
+        result
+    }
+
+    /// Plain and stored length of a chunk that can exist in this blob.
+    fn check_chunk(&self, chunk: &Chunk) -> Result<(usize, usize), ChunkError> {
+        if chunk.flags.intersects(ChunkFlags::ENCRYPTED | ChunkFlags::BATCH) {
+            return Err(ChunkError::Unsupported);
+        }
+        let plain = chunk.uncompressed_size;
+        let raw = !chunk.flags.contains(ChunkFlags::COMPRESSED);
+        let sane = (1..=limits::MAX_CHUNK_SIZE).contains(&plain)
+            && if raw {
+                chunk.compressed_size == plain
+            } else {
+                (1..=plain).contains(&chunk.compressed_size)
+            };
+        let (Ok(plain_size), Ok(stored_size), true) =
+            (usize::try_from(plain), usize::try_from(chunk.compressed_size), sane)
+        else {
+            return Err(ChunkError::Length { plain });
+        };
+        let end = self.data_size();
+        match chunk.compressed_offset.checked_add(u64::from(chunk.compressed_size)) {
+            Some(chunk_end) if chunk_end <= end => Ok((plain_size, stored_size)),
+            _ => Err(ChunkError::Bounds { end }),
+        }
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<&Section> {
+        self.sections.iter().find(|section| section.name == name)
+    }
+
+    pub(super) fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), BlobError> {
+        sections::read(&self.source, offset, buffer)
+    }
+
+    /// The CI header of `meta`, which must point at `meta`.
+    fn ci_header(&self, meta: &Section) -> Result<ci::CiHeader, BlobError> {
+        let (offset, payload_size) = match self.find(section::BLOB_META_HEADER) {
+            Some(header) => (header.offset, meta.compressed_size),
+            // Without table of contents the section is the payload and the header behind it.
+            None => {
+                let payload = meta.compressed_size.saturating_sub(ci::HEADER_LEN as u64);
+                (meta.offset.saturating_add(payload), payload)
+            }
+        };
+        let mut bytes = [0; ci::HEADER_LEN];
+        self.read(offset, &mut bytes)?;
+        let header = ci::CiHeader::parse(&bytes).map_err(|source| BlobError::Structure {
+            section: section::BLOB_META_HEADER.to_owned(),
+            offset,
+            source,
+        })?;
+        let disagrees = |field, expected, found| {
+            let section = section::BLOB_META_HEADER;
+            if expected == found {
+                Ok(())
+            } else {
+                Err(BlobError::Disagrees { section, field, expected, found })
+            }
+        };
+        disagrees("the payload's offset", meta.offset, header.location.offset)?;
+        disagrees("the payload's stored size", payload_size, header.location.compressed_size)?;
+        if meta.digest.is_some() {
+            disagrees("the payload's plain size", meta.uncompressed_size, header.location.uncompressed_size)?;
+        }
+        Ok(header)
+    }
+
+    fn fill_digests(&self, chunks: &mut [Chunk]) -> Result<bool, BlobError> {
+        let Some(digests) = self.section(section::BLOB_DIGEST)? else { return Ok(false) };
+        let (digests, rest) = digests.as_chunks::<32>();
+        if digests.len() != chunks.len() || !rest.is_empty() {
+            return Err(BlobError::Disagrees {
+                section: section::BLOB_DIGEST,
+                field: "the number of chunks",
+                expected: chunks.len() as u64,
+                found: digests.len() as u64,
+            });
+        }
+        for (chunk, digest) in chunks.iter_mut().zip(digests) {
+            chunk.digest = ChunkDigest(*digest);
+        }
+        Ok(true)
+    }
+
+    /// Reads and decompresses the first `stored_size` bytes of a section.
+    fn plain(
+        &self,
+        section: &Section,
+        compressor: Compressor,
+        stored_size: u64,
+        plain_size: u64,
+    ) -> Result<Vec<u8>, BlobError> {
+        let &Section { offset, .. } = section;
+        let name = || section.name.clone();
+        let limit = BELIEVED.max(stored_size.saturating_mul(BELIEVED_RATIO)).min(MAX_SECTION);
+        let too_large = |size| BlobError::TooLarge { section: name(), offset, size, limit };
+        let to_usize = |size: u64| {
+            let size_ok = usize::try_from(size).ok().filter(|_| size <= limit);
+            size_ok.ok_or_else(|| too_large(size))
+        };
+        let (stored_len, plain_len) = (to_usize(stored_size)?, to_usize(plain_size)?);
+        let mut stored = vec![0; stored_len];
+        self.read(offset, &mut stored)?;
+        if compressor == Compressor::None && stored_size == plain_size {
+            return Ok(stored);
+        }
+        let mut plain = vec![0; plain_len];
+        let result = compressor.decompress(&stored, &mut plain);
+        result.map_err(|source| BlobError::Decompress { section: name(), offset, source })?;
+        Ok(plain)
+    }
+}
+
+fn structure(section: &Section, source: MetaError) -> BlobError {
+    BlobError::Structure { section: section.name.clone(), offset: section.offset, source }
+}
+
+fn in_chunk(chunk: &Chunk, source: ChunkError) -> BlobError {
+    BlobError::Chunk { offset: chunk.compressed_offset, length: chunk.compressed_size, source }
+}

@@ -1,0 +1,134 @@
+//! The back of a blob: further sections, the bootstrap, the table of contents, and with them the blob's identity.
+
+use std::borrow::Cow;
+use std::io::Write;
+
+use nydus_convert_rafs::meta::{section, toc, toc::TocEntry};
+use nydus_convert_rafs::{Blob, BlobFeatures, BlobId, BlobName, Compressor};
+
+use super::stream::{Stream, WriteError};
+use crate::sha256::Sha256;
+
+/// Longest name that a table of contents can hold, in bytes.
+const MAX_SECTION_NAME: usize = 16;
+/// Level of everything that is not a chunk, whatever the chunks use: the reference builder's.
+const META_LEVEL: i32 = 3;
+
+/// A blob whose chunk data is complete.
+pub struct BlobTail<W> {
+    stream: Stream<W>,
+    entries: Vec<TocEntry>,
+    blob: Option<Blob>,
+}
+
+/// What a finished blob is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FinishedBlob {
+    /// SHA-256 of the complete stream.
+    pub id: BlobId,
+    /// Length of the complete stream in bytes.
+    pub size: u64,
+    /// The blob as a merged bootstrap lists it: named, its bootstrap no longer its own, and, as the reference has
+    /// it, without table of contents. `None` if the layer has no chunk: then no bootstrap lists it.
+    pub blob: Option<Blob>,
+    /// SHA-256 of the table of contents with its header.
+    pub toc_digest: [u8; 32],
+    /// Length of the table of contents with its header in bytes.
+    pub toc_size: u32,
+}
+
+impl<W: Write> BlobTail<W> {
+    pub(super) fn new(stream: Stream<W>, entries: Vec<TocEntry>, blob: Option<Blob>) -> Self {
+        Self { stream, entries, blob }
+    }
+
+    /// The blob as the layer's own bootstrap must list it; `None` if the layer has no chunk. Its `compressed_size`
+    /// is where the bootstrap will start, so ask after all further sections are written.
+    pub fn blob(&self) -> Option<&Blob> {
+        self.blob.as_ref()
+    }
+
+    /// Writes a further section; clients skip what they do not know. With `compress` it becomes a zstd frame, if
+    /// that is smaller. The name has 1 to 16 bytes, none of them NUL.
+    pub fn section(&mut self, name: &str, bytes: &[u8], compress: bool) -> Result<(), WriteError> {
+        let reserved = [
+            section::IMAGE_BLOB,
+            section::BLOB_META,
+            section::BLOB_META_HEADER,
+            section::BLOB_DIGEST,
+            section::IMAGE_BOOT,
+            section::TOC,
+        ];
+        let fits = (1..=MAX_SECTION_NAME).contains(&name.len()) && !name.contains('\0');
+        if !fits || reserved.contains(&name) || self.entries.iter().any(|entry| entry.name == name) {
+            return Err(WriteError::SectionName { name: name.to_owned() });
+        }
+        self.write_section(name, bytes, compress)?;
+        if let Some(blob) = &mut self.blob {
+            blob.compressed_size = self.stream.position();
+        }
+        Ok(())
+    }
+
+    /// Writes the layer's bootstrap and the table of contents, flushes the sink and gives it back.
+    pub fn finish(mut self, bootstrap: &[u8]) -> Result<(W, FinishedBlob), WriteError> {
+        self.write_section(section::IMAGE_BOOT, bootstrap, true)?;
+        let mut table = toc::write(&self.entries)?;
+        table.extend(section::write(section::TOC, table.len() as u64));
+        self.stream.write(&table)?;
+        let id = BlobId(self.stream.digest());
+        let size = self.stream.position();
+        let blob = self.blob.map(|blob| Blob {
+            name: BlobName::Id(id),
+            features: blob.features.difference(BlobFeatures::INLINED_FS_META),
+            ..blob
+        });
+        let finished = FinishedBlob {
+            id,
+            size,
+            blob,
+            toc_digest: Sha256::of(&table),
+            // A handful of entries of 128 bytes.
+            toc_size: table.len() as u32,
+        };
+        Ok((self.stream.finish()?, finished))
+    }
+
+    fn write_section(&mut self, name: &str, bytes: &[u8], compress: bool) -> Result<(), WriteError> {
+        let (stored, compressor) =
+            if compress { shrink(name, bytes)? } else { (Cow::Borrowed(bytes), Compressor::None) };
+        self.entries.push(TocEntry {
+            name: name.to_owned(),
+            compressor,
+            digest: Sha256::of(bytes),
+            offset: self.stream.position(),
+            compressed_size: stored.len() as u64,
+            uncompressed_size: bytes.len() as u64,
+        });
+        self.stream.write(&stored)?;
+        self.stream.write(&section::write(name, stored.len() as u64))
+    }
+}
+
+/// A zstd frame of `bytes`, or the bytes themselves if it is not smaller.
+pub(super) fn shrink<'a>(name: &str, bytes: &'a [u8]) -> Result<(Cow<'a, [u8]>, Compressor), WriteError> {
+    let stored = zstd::bulk::compress(bytes, META_LEVEL)
+        .map_err(|source| WriteError::Compress { name: name.to_owned(), source })?;
+    if stored.len() < bytes.len() {
+        Ok((Cow::Owned(stored), Compressor::Zstd))
+    } else {
+        Ok((Cow::Borrowed(bytes), Compressor::None))
+    }
+}
+
+/// The entry of a section that is stored as it is.
+pub(super) fn raw_entry(name: &str, offset: u64, bytes: &[u8]) -> TocEntry {
+    TocEntry {
+        name: name.to_owned(),
+        compressor: Compressor::None,
+        digest: Sha256::of(bytes),
+        offset,
+        compressed_size: bytes.len() as u64,
+        uncompressed_size: bytes.len() as u64,
+    }
+}

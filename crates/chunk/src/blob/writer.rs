@@ -1,0 +1,304 @@
+//! The front of a blob: chunk data, and the metadata that grows with it.
+
+use std::io::Write;
+
+use nydus_convert_rafs::meta::{ci, section, toc::TocEntry};
+use nydus_convert_rafs::{
+    Blob, BlobFeatures, BlobName, Chunk, ChunkDigest, ChunkFlags, CiLocation, Cipher, Compressor, Digester,
+    limits,
+};
+
+use super::stream::{Stream, WriteError};
+use super::tail::{self, BlobTail};
+use crate::sha256::Sha256;
+
+/// Chunks start at multiples of this in the plain address space.
+const ALIGNMENT: u64 = 4096;
+
+/// Writes a RAFS v6 blob with inline metadata and table of contents, in one pass: chunks are appended in the order
+/// of their numbers, then [`BlobWriter::finish_data`] goes on to the rest.
+///
+/// Per chunk 64 bytes are kept. The sink gets few large writes; [`crate::pack`] hands over a group at once.
+pub struct BlobWriter<W> {
+    stream: Stream<W>,
+    compressor: Compressor,
+    digester: Digester,
+    limits: Limits,
+    /// Every chunk with a number. The first `stored` are in the stream, the others are announced.
+    chunks: Vec<Chunk>,
+    stored: usize,
+    /// End of the plain address space.
+    plain: u64,
+}
+
+/// What the offset and index fields of the format can hold.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) chunks: u32,
+    pub(super) stored: u64,
+    pub(super) plain: u64,
+}
+
+impl Limits {
+    const FORMAT: Self = Self {
+        chunks: limits::MAX_CHUNKS_PER_BLOB,
+        stored: limits::MAX_COMPRESSED_BLOB,
+        // The end has to fit the field too.
+        plain: limits::MAX_UNCOMPRESSED_BLOB - ALIGNMENT,
+    };
+}
+
+impl<W: Write> BlobWriter<W> {
+    /// Starts a blob at the beginning of `sink`. The algorithms are recorded; the caller compresses and hashes.
+    pub fn new(sink: W, compressor: Compressor, digester: Digester) -> Self {
+        Self::with_limits(sink, compressor, digester, Limits::FORMAT)
+    }
+
+    pub(super) fn with_limits(sink: W, compressor: Compressor, digester: Digester, limits: Limits) -> Self {
+        let stream = Stream::new(sink, limits.stored);
+        Self { stream, compressor, digester, limits, chunks: Vec::new(), stored: 0, plain: 0 }
+    }
+
+    /// Appends one chunk of `plain_size` bytes with its digest, and gives its number. `stored` is what the
+    /// compressor made of it, or the plain bytes themselves if that was not smaller: equal lengths mean raw.
+    ///
+    /// Nothing is deduplicated here; [`crate::pack`] does that.
+    pub fn append(&mut self, digest: ChunkDigest, plain_size: u32, stored: &[u8]) -> Result<u32, WriteError> {
+        let number = self.announce(digest, plain_size as usize)?;
+        self.store(stored, [stored.len()])?;
+        Ok(number)
+    }
+
+    /// Number of chunks in the stream.
+    pub fn chunk_count(&self) -> usize {
+        self.stored
+    }
+
+    /// Stored bytes of all chunks.
+    pub fn stored_bytes(&self) -> u64 {
+        self.stream.position()
+    }
+
+    /// Every chunk with a number, stored or announced.
+    pub(crate) fn chunks(&self) -> &[Chunk] {
+        &self.chunks
+    }
+
+    /// Gives the next number to a chunk that is yet to be stored.
+    pub(crate) fn announce(&mut self, digest: ChunkDigest, plain_size: usize) -> Result<u32, WriteError> {
+        self.check()?;
+        let length = match u32::try_from(plain_size) {
+            Ok(length @ 1..=limits::MAX_CHUNK_SIZE) => length,
+            _ => return Err(self.fail(WriteError::ChunkLength { length: plain_size })),
+        };
+        let limit = self.limits.chunks;
+        let Some(number) = u32::try_from(self.chunks.len()).ok().filter(|number| *number < limit) else {
+            return Err(self.fail(WriteError::TooManyChunks { limit }));
+        };
+        let end = self.plain + u64::from(length).next_multiple_of(ALIGNMENT);
+        if end > self.limits.plain {
+            return Err(self.fail(WriteError::TooManyPlainBytes { limit: self.limits.plain }));
+        }
+        self.chunks.push(Chunk {
+            digest,
+            uncompressed_size: length,
+            uncompressed_offset: self.plain,
+            ..Chunk::default()
+        });
+        self.plain = end;
+        Ok(number)
+    }
+
+    /// Stores the oldest announced chunks, one for each of `lengths`, which add up to `bytes`.
+    pub(crate) fn store(
+        &mut self,
+        bytes: &[u8],
+        lengths: impl IntoIterator<Item = usize>,
+    ) -> Result<(), WriteError> {
+        let mut offset = self.stream.position();
+        for stored in lengths {
+            let Some(chunk) = self.chunks.get_mut(self.stored) else { return Err(self.fail_order()) };
+            let plain = chunk.uncompressed_size;
+            chunk.compressed_size = match u32::try_from(stored) {
+                Ok(length) if (1..=plain).contains(&length) => length,
+                _ => return Err(self.fail(WriteError::StoredLength { plain, stored })),
+            };
+            chunk.compressed_offset = offset;
+            chunk.flags.set(ChunkFlags::COMPRESSED, chunk.compressed_size != plain);
+            offset += u64::from(chunk.compressed_size);
+            self.stored += 1;
+        }
+        self.stream.write(bytes)?;
+        if offset == self.stream.position() { Ok(()) } else { Err(self.fail_order()) }
+    }
+
+    /// Whether there was no failure yet.
+    pub(crate) fn check(&self) -> Result<(), WriteError> {
+        self.stream.check()
+    }
+
+    /// Refuses all that would follow.
+    pub(crate) fn abandon(&mut self) {
+        self.stream.abandon();
+    }
+
+    fn fail(&mut self, error: WriteError) -> WriteError {
+        self.abandon();
+        error
+    }
+
+    /// Chunks announced and stored do not match.
+    fn fail_order(&mut self) -> WriteError {
+        self.fail(WriteError::Abandoned)
+    }
+
+    /// Ends the chunk data and writes what describes it: headers, CI, digests.
+    pub fn finish_data(mut self) -> Result<BlobTail<W>, WriteError> {
+        if self.stored != self.chunks.len() {
+            return Err(WriteError::Abandoned);
+        }
+        if self.chunks.is_empty() {
+            return Ok(BlobTail::new(self.stream, Vec::new(), None));
+        }
+        let mut entries = vec![self.write_data_header()?];
+        let ci = self.write_ci(&mut entries)?;
+        entries.push(self.write_digests()?);
+        let blob = Blob {
+            name: BlobName::ThisBlob,
+            features: FEATURES,
+            compressor: self.compressor,
+            digester: self.digester,
+            chunk_count: self.count(),
+            compressed_size: self.stream.position(),
+            uncompressed_size: self.plain,
+            ci,
+            toc_size: 0,
+            toc_digest: [0; 32],
+            meta_digest: [0; 32],
+            meta_size: 0,
+            cipher: Cipher::None,
+            chunks: self.chunks.into_iter().collect(),
+        };
+        Ok(BlobTail::new(self.stream, entries, Some(blob)))
+    }
+
+    fn count(&self) -> u32 {
+        // `announce` keeps the count below 2²⁴.
+        self.chunks.len() as u32
+    }
+
+    /// The digest in this entry covers the header too: so the reference builder has it, and so readers must find it.
+    fn write_data_header(&mut self) -> Result<TocEntry, WriteError> {
+        let size = self.stream.position();
+        self.stream.write(&section::write(section::IMAGE_BLOB, size))?;
+        Ok(TocEntry {
+            name: section::IMAGE_BLOB.to_owned(),
+            compressor: Compressor::None,
+            digest: self.stream.digest(),
+            offset: 0,
+            compressed_size: size,
+            uncompressed_size: self.plain,
+        })
+    }
+
+    fn write_ci(&mut self, entries: &mut Vec<TocEntry>) -> Result<CiLocation, WriteError> {
+        let payload = ci::write_entries(&self.chunks)?;
+        let (stored, compressor) = tail::shrink(section::BLOB_META, &payload)?;
+        let location = CiLocation {
+            compressor,
+            offset: self.stream.position(),
+            compressed_size: stored.len() as u64,
+            uncompressed_size: payload.len() as u64,
+        };
+        self.stream.write(&stored)?;
+        entries.push(TocEntry {
+            name: section::BLOB_META.to_owned(),
+            compressor,
+            digest: Sha256::of(&payload),
+            offset: location.offset,
+            compressed_size: location.compressed_size,
+            uncompressed_size: location.uncompressed_size,
+        });
+        let table = ci::CiTable::default();
+        let header = ci::CiHeader { features: FEATURES, entries: self.count(), location, table }.write();
+        entries.push(tail::raw_entry(section::BLOB_META_HEADER, self.stream.position(), &header));
+        self.stream.write(&header)?;
+        let size = location.compressed_size + header.len() as u64;
+        self.stream.write(&section::write(section::BLOB_META, size))?;
+        Ok(location)
+    }
+
+    fn write_digests(&mut self) -> Result<TocEntry, WriteError> {
+        let digests: Vec<u8> = self.chunks.iter().flat_map(|chunk| chunk.digest.0).collect();
+        let entry = tail::raw_entry(section::BLOB_DIGEST, self.stream.position(), &digests);
+        self.stream.write(&digests)?;
+        self.stream.write(&section::write(section::BLOB_DIGEST, digests.len() as u64))?;
+        Ok(entry)
+    }
+}
+
+/// Of the blob as its own bootstrap lists it.
+pub(super) const FEATURES: BlobFeatures = BlobFeatures::ALIGNED
+    .union(BlobFeatures::INLINED_FS_META)
+    .union(BlobFeatures::INLINED_CHUNK_DIGEST)
+    .union(BlobFeatures::HAS_TAR_HEADER)
+    .union(BlobFeatures::HAS_TOC)
+    .union(BlobFeatures::CAP_TAR_TOC);
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const DIGEST: ChunkDigest = ChunkDigest([1; 32]);
+
+    fn writer(limits: Limits) -> BlobWriter<Vec<u8>> {
+        BlobWriter::with_limits(Vec::new(), Compressor::Zstd, Digester::Blake3, limits)
+    }
+
+    #[test]
+    fn limits_are_errors() {
+        let mut full = writer(Limits { chunks: 2, ..Limits::FORMAT });
+        assert_eq!([0, 1].map(|_| full.append(DIGEST, 5, b"abc").unwrap()), [0, 1]);
+        assert!(matches!(full.append(DIGEST, 5, b"abc"), Err(WriteError::TooManyChunks { limit: 2 })));
+        assert!(matches!(full.append(DIGEST, 5, b"abc"), Err(WriteError::Abandoned)));
+        assert!(matches!(full.finish_data(), Err(WriteError::Abandoned)));
+
+        let mut full = writer(Limits { stored: 5, ..Limits::FORMAT });
+        full.append(DIGEST, 5, b"abc").unwrap();
+        assert!(matches!(full.append(DIGEST, 5, b"abc"), Err(WriteError::TooManyStoredBytes { limit: 5 })));
+
+        let mut full = writer(Limits { plain: 8192, ..Limits::FORMAT });
+        full.append(DIGEST, 1, b"a").unwrap();
+        full.append(DIGEST, 4096, b"a").unwrap();
+        assert!(matches!(full.append(DIGEST, 1, b"a"), Err(WriteError::TooManyPlainBytes { limit: 8192 })));
+    }
+
+    #[test]
+    fn lengths_that_no_chunk_has() {
+        let large = limits::MAX_CHUNK_SIZE + 1;
+        for (plain, stored) in [(0, &b"a"[..]), (large, b"a")] {
+            let error = writer(Limits::FORMAT).append(DIGEST, plain, stored).unwrap_err();
+            assert!(matches!(error, WriteError::ChunkLength { length } if length == plain as usize));
+        }
+        for (plain, stored) in [(4, &b""[..]), (4, b"abcde")] {
+            let error = writer(Limits::FORMAT).append(DIGEST, plain, stored).unwrap_err();
+            assert!(matches!(error, WriteError::StoredLength { plain: 4, .. }));
+        }
+    }
+
+    #[test]
+    fn addresses() {
+        let mut blob = writer(Limits::FORMAT);
+        for (plain, stored) in [(10, &b"0123456789"[..]), (5000, b"abc"), (4096, b"x")] {
+            blob.append(DIGEST, plain, stored).unwrap();
+        }
+        let at = |chunk: &Chunk| (chunk.compressed_offset, chunk.uncompressed_offset, chunk.flags.bits());
+        assert_eq!(
+            blob.chunks().iter().map(at).collect::<Vec<_>>(),
+            [(0, 0, 0), (10, 4096, 1), (13, 12288, 1)]
+        );
+        let tail = blob.finish_data().unwrap();
+        assert_eq!(tail.blob().unwrap().uncompressed_size, 16384);
+    }
+}

@@ -1,0 +1,113 @@
+//! Groups of chunks: how plain bytes travel through the pipeline.
+//!
+//! ```text
+//!   [ chunk 0 | chunk 1 | chunk 2 ............ ]   back to back in one buffer
+//!             ends[0]   ends[1]             ends[2]
+//! ```
+//! Thousands of small files would drown in hand-overs one by one; together they cost one.
+
+use std::fmt;
+use std::io::{self, Read};
+
+use crate::buffer::Buffer;
+
+/// Chunks back to back in one buffer, made by [`crate::Buffers::group`].
+pub struct Group {
+    buffer: Buffer,
+    ends: Vec<usize>,
+}
+
+impl Group {
+    /// The size a group is meant to have: enough work to hide a hand-over, small enough for a processor's cache.
+    pub const TARGET: usize = 256 << 10;
+
+    pub(crate) fn new(buffer: Buffer) -> Self {
+        Self { buffer, ends: Vec::new() }
+    }
+
+    /// Whether a chunk of `length` bytes should still go into this group: into an empty one any may, after that
+    /// only up to the target size. So small chunks travel together and a large one alone.
+    pub fn fits(&self, length: usize) -> bool {
+        self.is_empty() || self.bytes().saturating_add(length) <= Self::TARGET
+    }
+
+    /// Appends a chunk.
+    pub fn push(&mut self, chunk: &[u8]) {
+        self.buffer.extend(chunk);
+        self.ends.push(self.buffer.filled().len());
+    }
+
+    /// Appends a chunk of exactly `length` bytes from `source`. After an error the group is as it was; a source
+    /// that ends early is [`io::ErrorKind::UnexpectedEof`].
+    pub fn read_chunk(&mut self, mut source: impl Read, length: usize) -> io::Result<()> {
+        source.read_exact(self.buffer.space(length))?;
+        self.buffer.commit(length);
+        self.ends.push(self.buffer.filled().len());
+        Ok(())
+    }
+
+    /// Number of chunks.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether it has no chunk.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Plain bytes of all chunks together.
+    pub fn bytes(&self) -> usize {
+        self.buffer.filled().len()
+    }
+
+    /// The chunks in order.
+    pub fn chunks(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        let mut start = 0;
+        self.ends.iter().map(move |&end| &self.buffer.filled()[std::mem::replace(&mut start, end)..end])
+    }
+
+    /// Memory that the group holds.
+    pub(crate) fn memory(&self) -> usize {
+        self.buffer.capacity()
+    }
+
+    /// An empty buffer from the shelf of this group's own.
+    pub(crate) fn sibling_buffer(&self) -> Buffer {
+        self.buffer.sibling()
+    }
+
+    /// The buffer, with all chunks as one run of bytes.
+    pub(crate) fn into_buffer(self) -> Buffer {
+        self.buffer
+    }
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Group").field("chunks", &self.len()).field("bytes", &self.bytes()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::Buffers;
+
+    #[test]
+    fn chunks_come_out_as_they_went_in() {
+        let mut group = Buffers::new(0).group();
+        assert!(group.is_empty() && group.fits(usize::MAX));
+        group.push(b"one");
+        group.read_chunk(&b"two and more"[..], 3).unwrap();
+        let error = group.read_chunk(&b"short"[..], 6).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        group.push(b"three");
+        assert_eq!(group.chunks().collect::<Vec<_>>(), [&b"one"[..], b"two", b"three"]);
+        assert_eq!((group.len(), group.bytes()), (3, 11));
+        assert!(group.fits(Group::TARGET - 11) && !group.fits(Group::TARGET - 10));
+        assert!(!group.fits(usize::MAX));
+        assert_eq!(group.into_buffer().filled(), b"onetwothree");
+    }
+}

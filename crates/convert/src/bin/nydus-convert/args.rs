@@ -1,0 +1,179 @@
+//! The command line as it is typed. What it means for the library is in `lower.rs`.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use nydus_convert::Compression;
+use nydus_convert::rafs::{ChunkSize, Digester};
+
+use crate::values;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0 done   1 failed   2 usage   3 not faithful, or verification failed   4 source not found or unsupported
+  5 access refused   6 network or registry failed   7 a resource limit or a full disk   130, 143 interrupted
+
+References:
+  oci:DIR[:REF][@DIGEST]   an OCI image layout in a directory";
+
+/// Converts OCI and Docker images to Nydus images.
+#[derive(Debug, Parser)]
+#[command(name = "nydus-convert", version, about, after_help = EXIT_CODES, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Convert an OCI or Docker image (or index) to a Nydus image
+    ToNydus(ToNydus),
+    /// Verify one image: digests, structure, every chunk
+    Check(Check),
+    /// List files of an image without mounting it
+    Ls(Look),
+    /// Print a file of an image without mounting it
+    Cat(Look),
+    /// Print a completion script
+    Completions {
+        /// The shell to complete for
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages into a directory, or the main page to stdout
+    Man {
+        /// Where the pages go
+        dir: Option<PathBuf>,
+    },
+    /// Print the versions of this program and of what its output depends on
+    Version {
+        /// As one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct ToNydus {
+    /// Image to convert
+    pub source: String,
+    /// Where the result goes; a reference of that name is replaced
+    pub target: String,
+    #[command(flatten)]
+    pub format: Format,
+    /// What to do with files that the target format cannot hold: refuse the image, or change them and say so
+    #[arg(long, value_enum, default_value_t = Fidelity::Strict, env = "NYDUS_CONVERT_FIDELITY")]
+    pub fidelity: Fidelity,
+    /// Images of an index to convert: `all`, or platforms like linux/amd64,linux/arm64/v8
+    #[arg(long, default_value = "all", env = "NYDUS_CONVERT_PLATFORM")]
+    pub platform: String,
+    /// Annotation for every manifest made; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = values::annotation, env = "NYDUS_CONVERT_ANNOTATION")]
+    pub annotation: Vec<(String, String)>,
+    #[command(flatten)]
+    pub resources: Resources,
+    #[command(flatten)]
+    pub output: Output,
+    /// Write the digest of the result to this file
+    #[arg(long, value_name = "FILE", env = "NYDUS_CONVERT_DIGEST_FILE")]
+    pub digest_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Format")]
+pub struct Format {
+    /// Version of the RAFS format
+    #[arg(long, value_name = "6", default_value = "6", value_parser = ["6"], env = "NYDUS_CONVERT_FS_VERSION")]
+    pub fs_version: String,
+    /// How chunks are stored: zstd[:LEVEL], lz4_block or none
+    #[arg(long, default_value = "zstd", value_parser = values::compressor, env = "NYDUS_CONVERT_COMPRESSOR")]
+    pub compressor: Compression,
+    /// Length of a chunk: a power of two from 4KiB to 16MiB
+    #[arg(long, visible_alias = "fs-chunk-size", default_value = "1MiB", value_parser = values::chunk_size,
+          value_name = "SIZE", env = "NYDUS_CONVERT_CHUNK_SIZE")]
+    pub chunk_size: ChunkSize,
+    /// Hash that names chunks: blake3 or sha256
+    #[arg(long, default_value = "blake3", value_parser = values::digester, env = "NYDUS_CONVERT_DIGESTER")]
+    pub digester: Digester,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Fidelity {
+    /// Refuse with exit code 3 and a list
+    Strict,
+    /// Convert to the nearest thing and list what changed
+    Warn,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Resources")]
+pub struct Resources {
+    /// Threads that hash and compress [default: one per core]
+    #[arg(short, long, value_name = "N", env = "NYDUS_CONVERT_JOBS")]
+    pub jobs: Option<NonZeroUsize>,
+    /// Layers read at the same time [default: the number of jobs, at most 4]
+    #[arg(long, value_name = "N", env = "NYDUS_CONVERT_PARALLEL_LAYERS")]
+    pub parallel_layers: Option<NonZeroUsize>,
+    /// File data in flight; metadata comes on top [default: 64MiB]
+    #[arg(long, value_name = "SIZE", value_parser = values::size, env = "NYDUS_CONVERT_MAX_MEMORY")]
+    pub max_memory: Option<u64>,
+    /// Refuse layers that unpack to more than this [default: 256GiB]
+    #[arg(long, value_name = "SIZE", value_parser = values::size, env = "NYDUS_CONVERT_MAX_LAYER_SIZE")]
+    pub max_layer_size: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub struct Output {
+    /// Print one JSON object on stdout instead of the reference
+    #[arg(long, env = "NYDUS_CONVERT_JSON")]
+    pub json: bool,
+    /// Print nothing on stderr but errors
+    #[arg(short, long, conflicts_with = "verbose", env = "NYDUS_CONVERT_QUIET")]
+    pub quiet: bool,
+    /// Log what happens; twice for more
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// How progress is shown on stderr
+    #[arg(long, value_enum, default_value_t = Progress::Auto, env = "NYDUS_CONVERT_PROGRESS")]
+    pub progress: Progress,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Progress {
+    /// Bars on a terminal, else a line per layer
+    Auto,
+    /// Bars
+    Tty,
+    /// A line per layer
+    Plain,
+    /// Nothing
+    None,
+}
+
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Image to verify
+    pub image: String,
+    /// Images of an index to verify: `all`, or platforms like linux/amd64
+    #[arg(long, default_value = "all", env = "NYDUS_CONVERT_PLATFORM")]
+    pub platform: String,
+    #[command(flatten)]
+    pub resources: Resources,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct Look {
+    /// Image to look into
+    pub image: String,
+    /// Path inside the image [default: the root]
+    pub path: Option<std::ffi::OsString>,
+    /// Which image of an index [default: the one for this machine]
+    #[arg(long, env = "NYDUS_CONVERT_PLATFORM")]
+    pub platform: Option<String>,
+    /// Print one JSON object per line
+    #[arg(long, env = "NYDUS_CONVERT_JSON")]
+    pub json: bool,
+}

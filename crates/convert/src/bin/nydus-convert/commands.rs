@@ -1,0 +1,223 @@
+//! What each command does with the library: open, run, print.
+
+use std::fs;
+use std::io::{self, Write, stdout};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::CommandFactory;
+use nydus_convert::oci::{LayoutSink, LayoutSource, Platform, Reference};
+use nydus_convert::rafs::EntryPath;
+use nydus_convert::{CheckReport, Error, ToNydusReport, ToolReport, check, open_nydus, to_nydus};
+use serde::Serialize;
+
+use crate::args::{Check, Cli, Command, Look, Output, ToNydus};
+use crate::lower::{self, UsageError};
+use crate::values::show_size;
+use crate::{progress, signals};
+
+/// Losses that are printed one by one; the JSON report has them all.
+const SHOWN_LOSSES: usize = 20;
+
+/// Runs one command.
+pub fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::ToNydus(args) => run_to_nydus(&args),
+        Command::Check(args) => run_check(&args),
+        Command::Ls(args) => run_ls(&args),
+        Command::Cat(args) => run_cat(&args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "nydus-convert", &mut stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man { dir } => run_man(dir.as_deref()),
+        Command::Version { json } => run_version(json),
+    }
+}
+
+fn run_to_nydus(args: &ToNydus) -> Result<ExitCode> {
+    let options = args.options()?;
+    let (source_name, target_name) = (lower::reference(&args.source)?, lower::reference(&args.target)?);
+    let source = open_source(&source_name)?;
+    let sink = open_sink(&target_name)?;
+    let stop = signals::stop_on_signals().context("cannot listen to signals")?;
+    let observer = progress::display(&args.output);
+    let result =
+        to_nydus((&source, &source_name), (Box::new(sink), &target_name), &options, observer.as_ref(), &stop);
+    match &result {
+        Err(Error::NotFaithful { losses }) => show_losses(losses, "cannot hold", false),
+        Ok(report) => show_losses(&report.losses, "could not hold", args.output.quiet),
+        Err(_) => {}
+    }
+    let report = result?;
+    if let Some(file) = &args.digest_file {
+        fs::write(file, &report.digest).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    if !args.output.quiet {
+        summarise(&report);
+    }
+    print_result(&args.output, &report, &report.reference)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show_losses(losses: &[nydus_convert::LossReport], verb: &str, quiet: bool) {
+    if losses.is_empty() || quiet {
+        return;
+    }
+    eprintln!("RAFS {verb}:");
+    for loss in losses.iter().take(SHOWN_LOSSES) {
+        eprintln!("  {}: {} (layer {})", loss.path, loss.problem, loss.layer);
+    }
+    if losses.len() > SHOWN_LOSSES {
+        eprintln!("  … and {} more; --json lists them all", losses.len() - SHOWN_LOSSES);
+    }
+}
+
+/// What people want to know at the end, on stderr.
+fn summarise(report: &ToNydusReport) {
+    for image in &report.images {
+        let platform = image.platform.as_deref().unwrap_or("image");
+        let sum = |of: fn(&nydus_convert::LayerReport) -> u64| image.layers.iter().map(of).sum::<u64>();
+        let (chunks, stored) = (sum(|layer| layer.chunks), sum(|layer| layer.stored_chunks));
+        if image.layers.is_empty() {
+            eprintln!("{platform}: unchanged");
+            continue;
+        }
+        eprintln!(
+            "{platform}: {} layers, {} → {} ({} unpacked), {} files, {chunks} chunks, {} of them duplicates, bootstrap {}",
+            image.layers.len(),
+            show_size(sum(|layer| layer.source_bytes)),
+            show_size(sum(|layer| layer.blob_bytes) + image.bootstrap_bytes),
+            show_size(sum(|layer| layer.tar_bytes)),
+            image.inodes,
+            chunks - stored,
+            show_size(image.bootstrap_bytes),
+        );
+    }
+}
+
+fn run_check(args: &Check) -> Result<ExitCode> {
+    let name = lower::reference(&args.image)?;
+    let source = open_source(&name)?;
+    let observer = progress::display(&args.output);
+    let platforms = lower::platforms(&args.platform)?;
+    let report = check(&source, &name, &platforms, &args.resources.lower(), observer.as_ref())?;
+    if !args.output.quiet {
+        summarise_check(&report);
+    }
+    for problem in &report.problems {
+        eprintln!("problem: {problem}");
+    }
+    print_result(&args.output, &report, &report.reference)?;
+    // Verification mismatch.
+    Ok(if report.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+fn summarise_check(report: &CheckReport) {
+    for image in &report.images {
+        let platform = image.platform.as_deref().unwrap_or("image");
+        eprintln!(
+            "{platform}: {} image, {} layers, {} files, {} chunks of {} compared",
+            image.kind,
+            image.layers,
+            image.inodes,
+            image.chunks,
+            show_size(image.bytes)
+        );
+    }
+}
+
+/// Prints the result alone on stdout.
+fn print_result(output: &Output, report: &impl Serialize, reference: &str) -> Result<()> {
+    let text = if output.json { serde_json::to_string_pretty(report)? } else { reference.to_owned() };
+    print_line(&text)
+}
+
+fn print_line(text: &str) -> Result<()> {
+    writeln!(stdout(), "{text}").map_err(|error| Error::Output(error).into())
+}
+
+fn run_ls(args: &Look) -> Result<ExitCode> {
+    let image = open_image(args, "ls")?;
+    let mut out = io::BufWriter::new(stdout());
+    for listed in image.list(&path(args)?)? {
+        let line = if args.json { serde_json::to_string(&listed)? } else { listed.to_string() };
+        match writeln!(out, "{line}") {
+            // Whoever reads has seen enough, as with `| head`.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
+            result => result.map_err(Error::Output)?,
+        }
+    }
+    out.flush().map_err(Error::Output)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_cat(args: &Look) -> Result<ExitCode> {
+    let image = open_image(args, "cat")?;
+    match image.cat(&path(args)?, &mut stdout().lock()) {
+        Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        result => {
+            result?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn path(args: &Look) -> Result<EntryPath> {
+    let raw = args.path.as_deref().unwrap_or_default();
+    Ok(EntryPath::parse(raw.as_bytes()).map_err(UsageError::BadPath)?)
+}
+
+fn open_image(args: &Look, command: &'static str) -> Result<nydus_convert::NydusImage> {
+    let source = open_source(&lower::reference(&args.image)?)?;
+    let platform = match &args.platform {
+        Some(platform) => platform.parse().map_err(UsageError::BadPlatform)?,
+        None => Platform::new("linux", std::env::consts::ARCH),
+    };
+    Ok(open_nydus(&source, &platform, command)?)
+}
+
+fn open_source(reference: &Reference) -> Result<LayoutSource> {
+    match reference {
+        Reference::Oci { dir, name, digest } => {
+            Ok(LayoutSource::open(dir, name.as_deref(), digest.as_ref()).map_err(Error::from)?)
+        }
+        other => Err(UsageError::unsupported(other, "source").into()),
+    }
+}
+
+fn open_sink(reference: &Reference) -> Result<LayoutSink> {
+    match reference {
+        Reference::Oci { digest: Some(_), .. } => {
+            Err(UsageError::PinnedTarget { reference: reference.to_string() }.into())
+        }
+        Reference::Oci { dir, name, digest: None } => {
+            Ok(LayoutSink::create(dir, name.as_deref()).map_err(Error::from)?)
+        }
+        other => Err(UsageError::unsupported(other, "target").into()),
+    }
+}
+
+fn run_man(dir: Option<&Path>) -> Result<ExitCode> {
+    match dir {
+        Some(dir) => {
+            fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+            clap_mangen::generate_to(Cli::command(), dir).with_context(|| format!("cannot write to {}", dir.display()))?;
+        }
+        None => clap_mangen::Man::new(Cli::command()).render(&mut stdout()).map_err(Error::Output)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_version(json: bool) -> Result<ExitCode> {
+    let tool = ToolReport::current();
+    let text = if json {
+        serde_json::to_string_pretty(&tool)?
+    } else {
+        format!("nydus-convert {} (libzstd {})", tool.version, tool.libzstd)
+    };
+    print_line(&text)?;
+    Ok(ExitCode::SUCCESS)
+}

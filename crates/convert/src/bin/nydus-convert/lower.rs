@@ -1,0 +1,82 @@
+//! From arguments to the library's options, once.
+
+use nydus_convert::oci::{Platform, PlatformError, Reference, ReferenceError};
+use nydus_convert::rafs::PathError;
+use nydus_convert::{Fidelity, FsOptions, PlatformFilter, Resources, ToNydusOptions};
+use thiserror::Error;
+
+use crate::args;
+
+/// Arguments that each parse but mean nothing together.
+#[derive(Debug, Error)]
+pub enum UsageError {
+    /// A kind of reference that does not work here.
+    #[error("{reference}: this kind of reference is not supported as a {role} yet; use oci:DIR[:REF]")]
+    Reference { reference: String, role: &'static str },
+    /// Text that is no reference.
+    #[error(transparent)]
+    BadReference(#[from] ReferenceError),
+    /// Text that is no platform.
+    #[error(transparent)]
+    BadPlatform(#[from] PlatformError),
+    /// A path that no file can have.
+    #[error(transparent)]
+    BadPath(#[from] PathError),
+    /// A target pinned to a digest that nobody can know yet.
+    #[error("{reference}: a target cannot be pinned to a digest")]
+    PinnedTarget { reference: String },
+}
+
+impl UsageError {
+    /// The reference is understood, but not yet supported as a `role`.
+    pub fn unsupported(reference: &Reference, role: &'static str) -> Self {
+        Self::Reference { reference: reference.to_string(), role }
+    }
+}
+
+/// A reference as typed.
+pub fn reference(text: &str) -> Result<Reference, UsageError> {
+    Ok(text.parse()?)
+}
+
+impl args::ToNydus {
+    /// The conversion asked for.
+    pub fn options(&self) -> Result<ToNydusOptions, UsageError> {
+        Ok(ToNydusOptions {
+            fs: FsOptions {
+                compression: self.format.compressor,
+                digester: self.format.digester,
+                chunk_size: self.format.chunk_size,
+            },
+            fidelity: match self.fidelity {
+                args::Fidelity::Strict => Fidelity::Strict,
+                args::Fidelity::Warn => Fidelity::Warn,
+            },
+            platforms: platforms(&self.platform)?,
+            annotations: self.annotation.clone(),
+            resources: self.resources.lower(),
+        })
+    }
+}
+
+impl args::Resources {
+    /// The bounds asked for.
+    pub fn lower(&self) -> Resources {
+        let default = Resources::default();
+        let jobs = self.jobs.unwrap_or(default.jobs);
+        Resources {
+            jobs,
+            parallel_layers: self.parallel_layers.unwrap_or_else(|| jobs.min(default.parallel_layers)),
+            window_bytes: self.max_memory.map_or(default.window_bytes, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+            max_layer_size: self.max_layer_size.unwrap_or(default.max_layer_size),
+        }
+    }
+}
+
+/// `all`, or a list of platforms.
+pub fn platforms(text: &str) -> Result<PlatformFilter, UsageError> {
+    if text == "all" {
+        return Ok(PlatformFilter::All);
+    }
+    Ok(PlatformFilter::Only(text.split(',').map(str::parse::<Platform>).collect::<Result<_, _>>()?))
+}

@@ -1,0 +1,73 @@
+//! `nydus-convert`: translates arguments into options once, runs the library, prints the report.
+
+mod args;
+mod commands;
+mod lower;
+mod progress;
+mod signals;
+mod values;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use nydus_convert::{Error, Kind};
+use tracing_subscriber::EnvFilter;
+
+use args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_logging(match &cli.command {
+        Command::ToNydus(args) => args.output.verbose,
+        Command::Check(args) => args.output.verbose,
+        _ => 0,
+    });
+    match commands::run(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {}", one_line(&error));
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+/// Logs go to stderr; `RUST_LOG` overrides the number of `-v`.
+fn start_logging(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "info",
+        _ => "debug",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+}
+
+/// The error and its causes from outside in, without repeating what a cause already said.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        if parts.last().is_none_or(|last| !last.ends_with(&text)) {
+            parts.push(text);
+        }
+    }
+    parts.join(": ")
+}
+
+/// The exit codes of `docs/cli.md`.
+fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.is::<lower::UsageError>() {
+        return 2;
+    }
+    let kind = error.downcast_ref::<Error>().map_or(Kind::Failed, Error::kind);
+    match kind {
+        Kind::Failed => 1,
+        Kind::NotFaithful => 3,
+        Kind::Source => 4,
+        Kind::Access => 5,
+        Kind::Network => 6,
+        Kind::Resources => 7,
+        // What a shell reports for a process that a signal ended.
+        Kind::Interrupted(signal) => u8::try_from(signal).map_or(1, |signal| signal.saturating_add(128)),
+    }
+}

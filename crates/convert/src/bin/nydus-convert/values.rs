@@ -1,0 +1,97 @@
+//! Values as people type them: sizes, compressors, annotations.
+
+use nydus_convert::{Compression, CompressionError};
+use nydus_convert::rafs::{ChunkSize, Digester};
+
+/// A number of bytes: decimal or `0x` hexadecimal, with `K`, `M`, `G`, `T` (and `KiB`, `KB`, …) meaning powers of 1024.
+pub fn size(text: &str) -> Result<u64, String> {
+    let problem = || format!("'{text}' is not a size; write it like 65536, 0x10000, 64KiB or 1MiB");
+    let lower = text.trim().to_ascii_lowercase();
+    if let Some(digits) = lower.strip_prefix("0x") {
+        return u64::from_str_radix(digits, 16).map_err(|_| problem());
+    }
+    let end = lower.find(|c: char| !c.is_ascii_digit()).unwrap_or(lower.len());
+    let (digits, unit) = lower.split_at(end);
+    let shift = match unit.trim() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        _ => return Err(problem()),
+    };
+    let number: u64 = digits.parse().map_err(|_| problem())?;
+    number.checked_mul(1 << shift).ok_or_else(problem)
+}
+
+/// A chunk size.
+pub fn chunk_size(text: &str) -> Result<ChunkSize, String> {
+    ChunkSize::new(size(text)?).map_err(|error| error.to_string())
+}
+
+/// `zstd[:LEVEL]`, `lz4_block` or `none`.
+pub fn compressor(text: &str) -> Result<Compression, String> {
+    text.parse().map_err(|error: CompressionError| error.to_string())
+}
+
+/// `blake3` or `sha256`.
+pub fn digester(text: &str) -> Result<Digester, String> {
+    match text {
+        "blake3" => Ok(Digester::Blake3),
+        "sha256" => Ok(Digester::Sha256),
+        _ => Err(format!("'{text}' is not one of blake3, sha256")),
+    }
+}
+
+/// `KEY=VALUE`.
+pub fn annotation(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(format!("'{text}' is not KEY=VALUE")),
+    }
+}
+
+/// A number of bytes for people: `1.5 MiB`.
+pub fn show_size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("0x1000", 4096),
+            ("0X100000", 1 << 20),
+            ("4k", 4096),
+            ("1MiB", 1 << 20),
+            ("1 mb", 1 << 20),
+            ("16M", 16 << 20),
+            ("2GiB", 2 << 30),
+        ] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "k", "1.5M", "-1", "0xg", "99999999999T", "1 MiB/s"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_for_people() {
+        assert_eq!(show_size(0), "0 B");
+        assert_eq!(show_size(1023), "1023 B");
+        assert_eq!(show_size(1536), "1.5 KiB");
+        assert_eq!(show_size(5 << 40), "5.0 TiB");
+    }
+}

@@ -1,0 +1,234 @@
+//! Verifying an image end to end: descriptors, structures, every chunk.
+
+use std::io;
+use std::sync::Arc;
+
+use nydus_convert_chunk::BlobReader;
+use nydus_convert_chunk::ordered::Pool;
+use nydus_convert_layer::LayerReader;
+use nydus_convert_oci::{self as oci, Descriptor, DiffId, HashingReader, Manifest, Reference, Source, decompress};
+use nydus_convert_rafs::{BlobId, BlobName, Image, v6};
+
+use crate::error::{Error, LayerFailure, NydusError};
+use crate::images::{self, Found, FoundKind};
+use crate::nydus_image::{find_blob, read_bootstrap};
+use crate::observer::{LayerLabel, Observer};
+use crate::options::{PlatformFilter, Resources};
+use crate::report::{CheckReport, CheckedImage, SCHEMA_VERSION};
+
+/// Checks every image behind the source's root. Problems are collected, so that one report tells all of them; an
+/// error is returned only for what cannot be looked at.
+pub fn check(
+    source: &dyn Source,
+    reference: &Reference,
+    platforms: &PlatformFilter,
+    resources: &Resources,
+    observer: &dyn Observer,
+) -> Result<CheckReport, Error> {
+    let root = source.root();
+    let checker = Checker { source, resources, observer, pool: Pool::new(resources.jobs) };
+    let mut report = CheckReport {
+        schema_version: SCHEMA_VERSION,
+        image: reference.to_string(),
+        reference: images::pinned(reference, root.digest),
+        images: Vec::new(),
+        problems: Vec::new(),
+    };
+    for found in images::find(source, root, platforms)? {
+        let mut problems = Vec::new();
+        report.images.push(checker.check_image(&found, &mut problems)?);
+        let place = found.label().map(|label| format!("{label}: ")).unwrap_or_default();
+        report.problems.extend(problems.iter().map(|problem| format!("{place}{}", chain(problem))));
+    }
+    Ok(report)
+}
+
+/// An error and its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let words = cause.to_string();
+        if !text.ends_with(&words) {
+            text = format!("{text}: {words}");
+        }
+        next = cause.source();
+    }
+    text
+}
+
+struct Checker<'a> {
+    source: &'a dyn Source,
+    resources: &'a Resources,
+    observer: &'a dyn Observer,
+    pool: Pool,
+}
+
+impl Checker<'_> {
+    fn check_image(&self, found: &Found, problems: &mut Vec<Error>) -> Result<CheckedImage, Error> {
+        let mut checked = CheckedImage {
+            platform: found.label(),
+            kind: "other",
+            digest: found.descriptor.digest.to_string(),
+            layers: 0,
+            inodes: 0,
+            chunks: 0,
+            bytes: 0,
+        };
+        match &found.kind {
+            FoundKind::Nydus(manifest) => {
+                checked.kind = "nydus";
+                checked.layers = manifest.layers.len() as u64;
+                self.check_nydus(found, manifest, &mut checked, problems)?;
+            }
+            FoundKind::Oci(manifest) => {
+                checked.kind = "oci";
+                checked.layers = manifest.layers.len() as u64;
+                self.check_oci(found, manifest, problems)?;
+            }
+            FoundKind::Other => self.check_all_bytes(&found.descriptor, problems),
+        }
+        Ok(checked)
+    }
+
+    fn check_nydus(
+        &self,
+        found: &Found,
+        manifest: &Manifest,
+        checked: &mut CheckedImage,
+        problems: &mut Vec<Error>,
+    ) -> Result<(), Error> {
+        let config = images::read_config(self.source, manifest)?;
+        let image = match read_bootstrap(self.source, manifest) {
+            Ok(image) => image,
+            Err(error) => {
+                problems.push(error);
+                return Ok(());
+            }
+        };
+        checked.inodes = image.tree.link_counts().iter().filter(|count| **count > 0).count() as u64;
+        let unknown = image.blobs.iter().filter_map(|blob| find_blob(manifest, blob.name).err());
+        problems.extend(unknown.map(Error::from));
+        let Some((bootstrap, blobs)) = manifest.layers.split_last() else { return Ok(()) };
+        for (position, layer) in blobs.iter().enumerate() {
+            let label = label(found, manifest, position, layer);
+            self.observer.layer_started(&label);
+            let diff_id = config.diff_ids().get(position).copied();
+            match self.check_blob(layer, diff_id, &image) {
+                Ok((chunks, bytes)) => {
+                    checked.chunks += chunks;
+                    checked.bytes += bytes;
+                }
+                Err(error) => problems.push(error),
+            }
+            self.observer.layer_advanced(&label, layer.size);
+            self.observer.layer_finished(&label, layer.size);
+        }
+        problems.extend(self.check_bootstrap_layer(manifest, bootstrap, config.diff_ids().last().copied()).err());
+        Ok(())
+    }
+
+    /// One blob layer; gives the number of chunks compared and their plain bytes.
+    fn check_blob(&self, layer: &Descriptor, diff_id: Option<DiffId>, image: &Image) -> Result<(u64, u64), Error> {
+        let digest = layer.digest;
+        let in_blob = |source| NydusError::Blob { digest, source };
+        // Blobs count as their own uncompressed form.
+        if diff_id != Some(DiffId(digest)) {
+            return Err(NydusError::BlobDiffId { digest }.into());
+        }
+        let id: BlobId = digest.hex().parse().map_err(|_| NydusError::BlobDiffId { digest })?;
+        let reader = Arc::new(BlobReader::open(self.source.open_file(layer)?).map_err(in_blob)?);
+        let own = reader.bootstrap().map_err(in_blob)?;
+        let own = v6::parse(&own).map_err(|source| NydusError::LayerBootstrap { digest, source })?;
+        // The image's record of the blob, or, for a blob that no file of the image uses any more, the blob's own.
+        let used = image.blobs.iter().find(|blob| blob.name == BlobName::Id(id));
+        let own = own.blobs.iter().find(|blob| blob.name == BlobName::ThisBlob);
+        let record = used.or(own);
+        let verified = reader.verify(&self.pool, Some(id), record).map_err(in_blob)?;
+        Ok((verified.chunks, verified.plain_bytes))
+    }
+
+    fn check_bootstrap_layer(
+        &self,
+        manifest: &Manifest,
+        layer: &Descriptor,
+        diff_id: Option<DiffId>,
+    ) -> Result<(), Error> {
+        let plain = decompress(self.source.open(layer)?, self.resources.max_layer_size)
+            .map_err(|error| oci::Error::reading(layer.digest, error))?;
+        let mut hashed = HashingReader::new(plain);
+        io::copy(&mut hashed, &mut io::sink()).map_err(|error| oci::Error::reading(layer.digest, error))?;
+        let (_, actual, _) = hashed.finish();
+        self.compare_diff_id(manifest, manifest.layers.len(), layer, diff_id, DiffId(actual))
+    }
+
+    /// A plain image: every layer is what its descriptor and its diff id say, and a tar that can be read.
+    fn check_oci(&self, found: &Found, manifest: &Manifest, problems: &mut Vec<Error>) -> Result<(), Error> {
+        let config = images::read_config(self.source, manifest)?;
+        for (position, layer) in manifest.layers.iter().enumerate() {
+            let label = label(found, manifest, position, layer);
+            self.observer.layer_started(&label);
+            let diff_id = config.diff_ids().get(position).copied();
+            problems.extend(self.check_tar(manifest, position + 1, layer, diff_id).err());
+            self.observer.layer_advanced(&label, layer.size);
+            self.observer.layer_finished(&label, layer.size);
+        }
+        Ok(())
+    }
+
+    fn check_tar(
+        &self,
+        manifest: &Manifest,
+        number: usize,
+        layer: &Descriptor,
+        diff_id: Option<DiffId>,
+    ) -> Result<(), Error> {
+        let plain = decompress(self.source.open(layer)?, self.resources.max_layer_size)
+            .map_err(|error| oci::Error::reading(layer.digest, error))?;
+        let mut entries = LayerReader::new(HashingReader::new(plain));
+        let read = (|| {
+            while entries.next_entry()?.is_some() {}
+            entries.finish()
+        })();
+        let hashed = read.map_err(|error| failure(manifest, number, layer, LayerFailure::Tar(error)))?;
+        self.compare_diff_id(manifest, number, layer, diff_id, DiffId(hashed.finish().1))
+    }
+
+    fn compare_diff_id(
+        &self,
+        manifest: &Manifest,
+        number: usize,
+        layer: &Descriptor,
+        expected: Option<DiffId>,
+        actual: DiffId,
+    ) -> Result<(), Error> {
+        match expected {
+            Some(expected) if expected != actual => {
+                Err(failure(manifest, number, layer, LayerFailure::DiffId { expected, actual }))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Something else: its bytes are what their descriptor says.
+    fn check_all_bytes(&self, descriptor: &Descriptor, problems: &mut Vec<Error>) {
+        let read = self.source.open(descriptor).and_then(|mut bytes| {
+            io::copy(&mut bytes, &mut io::sink()).map_err(|error| oci::Error::reading(descriptor.digest, error))
+        });
+        problems.extend(read.err().map(Error::from));
+    }
+}
+
+fn label(found: &Found, manifest: &Manifest, position: usize, layer: &Descriptor) -> LayerLabel {
+    LayerLabel {
+        platform: found.label(),
+        number: position + 1,
+        count: manifest.layers.len(),
+        digest: layer.digest.to_string(),
+        size: layer.size,
+    }
+}
+
+fn failure(manifest: &Manifest, number: usize, layer: &Descriptor, source: LayerFailure) -> Error {
+    Error::Layer { number, count: manifest.layers.len(), digest: layer.digest, source: Box::new(source) }
+}

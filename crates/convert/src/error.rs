@@ -1,0 +1,283 @@
+//! Why an operation failed. Errors walk from outside in: image → layer n of m (digest) → entry → structure.
+
+use std::io;
+
+use nydus_convert_chunk::{BlobError, PackError, WriteError};
+use nydus_convert_layer::LayerError;
+use nydus_convert_oci::{self as oci, DiffId, Digest, ErrorKind};
+use nydus_convert_rafs::{EntryPath, TreeError, v6};
+use thiserror::Error;
+
+use crate::report::LossReport;
+use crate::to_nydus::MergeError;
+
+/// What sort of failure an error is; exit codes follow from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Anything that has no kind of its own.
+    Failed,
+    /// The target cannot hold the source, or content is not what its digest says.
+    NotFaithful,
+    /// What was named does not exist, or is of a kind that cannot be used.
+    Source,
+    /// Permissions and credentials.
+    Access,
+    /// The network or its other end.
+    Network,
+    /// A limit or a full disk.
+    Resources,
+    /// Asked to stop, by this signal.
+    Interrupted(i32),
+}
+
+impl From<ErrorKind> for Kind {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::NotFound | ErrorKind::Unsupported => Self::Source,
+            ErrorKind::Access => Self::Access,
+            ErrorKind::Verification => Self::NotFaithful,
+            ErrorKind::Network => Self::Network,
+            ErrorKind::ResourceLimit | ErrorKind::NoSpace => Self::Resources,
+            ErrorKind::Other => Self::Failed,
+        }
+    }
+}
+
+/// Why an operation on an image failed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Reading or writing images.
+    #[error(transparent)]
+    Oci(#[from] oci::Error),
+    /// One image of an index.
+    #[error("image for {platform}")]
+    Platform {
+        /// Its platform.
+        platform: String,
+        /// Why.
+        source: Box<Error>,
+    },
+    /// One layer.
+    #[error("layer {number} of {count} ({digest})")]
+    Layer {
+        /// Position from 1.
+        number: usize,
+        /// Layers of the image.
+        count: usize,
+        /// Digest of the stored layer.
+        digest: Digest,
+        /// Why.
+        source: Box<LayerFailure>,
+    },
+    /// The layers do not make an image.
+    #[error("the layers cannot be merged")]
+    Merge(#[from] MergeError),
+    /// The merged bootstrap cannot be written.
+    #[error("the bootstrap cannot be written")]
+    Bootstrap(#[from] v6::WriteError),
+    /// The target format cannot hold everything, and `Fidelity::Strict` was asked for.
+    #[error("RAFS cannot hold {} thing(s) of this image; --fidelity warn converts it to the nearest", losses.len())]
+    NotFaithful {
+        /// What it cannot hold.
+        losses: Vec<LossReport>,
+    },
+    /// Nothing of the index is wanted.
+    #[error("no image of the index is for {wanted}; it has {available}")]
+    NoSuchPlatform {
+        /// The platforms asked for.
+        wanted: String,
+        /// The platforms there are.
+        available: String,
+    },
+    /// An index inside an index inside an index …
+    #[error("the index {digest} is nested too deep")]
+    NestedIndex {
+        /// The innermost one looked at.
+        digest: Digest,
+    },
+    /// The image has no file system that can be looked into.
+    #[error("{reference} is not a Nydus image; {command} needs one")]
+    NotNydus {
+        /// The image.
+        reference: String,
+        /// What was asked.
+        command: &'static str,
+    },
+    /// A Nydus image that contradicts itself.
+    #[error(transparent)]
+    Nydus(#[from] NydusError),
+    /// The path is not there.
+    #[error("{path}: no such file in the image")]
+    NoSuchFile {
+        /// The path.
+        path: EntryPath,
+    },
+    /// A path that names something else than a file with content.
+    #[error("{path} is {what}, not a regular file")]
+    NotARegularFile {
+        /// The path.
+        path: EntryPath,
+        /// What it is.
+        what: &'static str,
+    },
+    /// Output that cannot be written.
+    #[error("writing the output failed")]
+    Output(#[source] io::Error),
+    /// Asked to stop.
+    #[error("interrupted")]
+    Interrupted {
+        /// The signal that asked.
+        signal: i32,
+    },
+}
+
+/// Why one layer could not be converted.
+#[derive(Debug, Error)]
+pub enum LayerFailure {
+    /// Its bytes cannot be had, are not what the descriptor says, or do not unpack.
+    #[error(transparent)]
+    Source(#[from] oci::Error),
+    /// It is no tar that can be understood.
+    #[error(transparent)]
+    Tar(#[from] LayerError),
+    /// An entry has no place in a tree.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// An entry has no place in a tree.
+    #[error("{path}")]
+    Entry {
+        /// The entry.
+        path: EntryPath,
+        /// Why.
+        source: TreeError,
+    },
+    /// The tar ends inside an entry.
+    #[error("{path}: the tar ends, {missing} bytes of the file are missing")]
+    ShortContent {
+        /// The entry.
+        path: EntryPath,
+        /// Bytes that are missing.
+        missing: u64,
+    },
+    /// The plain tar is not the one the config names.
+    #[error("the unpacked layer is {actual}, the image's config says {expected}")]
+    DiffId {
+        /// What the config says.
+        expected: DiffId,
+        /// What it is.
+        actual: DiffId,
+    },
+    /// The blob cannot be written.
+    #[error("the blob cannot be written")]
+    Write(#[from] WriteError),
+    /// The compression library failed.
+    #[error("compressing a chunk failed")]
+    Compress(#[source] io::Error),
+    /// The layer's own bootstrap cannot be written.
+    #[error("the layer's bootstrap cannot be written")]
+    Bootstrap(#[from] v6::WriteError),
+    /// A thread cannot be started.
+    #[error("a thread cannot be started")]
+    Thread(#[source] io::Error),
+    /// Asked to stop.
+    #[error("interrupted")]
+    Interrupted {
+        /// The signal that asked.
+        signal: i32,
+    },
+    /// Given up because another layer failed.
+    #[error("given up")]
+    GivenUp,
+}
+
+/// What is wrong with a Nydus image.
+#[derive(Debug, Error)]
+pub enum NydusError {
+    /// The bootstrap is not a valid one.
+    #[error("the bootstrap is damaged")]
+    Bootstrap(#[from] v6::ReadError),
+    /// The bootstrap uses a blob that is no layer of the image.
+    #[error("the bootstrap uses the blob {id}, which is no layer of the image")]
+    UnknownBlob {
+        /// The blob.
+        id: String,
+    },
+    /// The config does not name the blob where it should.
+    #[error("the config's diff id of the blob {digest} is not its digest")]
+    BlobDiffId {
+        /// The blob layer.
+        digest: Digest,
+    },
+    /// The bootstrap inside a blob is damaged.
+    #[error("the bootstrap in blob {digest} is damaged")]
+    LayerBootstrap {
+        /// The blob layer.
+        digest: Digest,
+        /// Why.
+        source: v6::ReadError,
+    },
+    /// A blob is damaged.
+    #[error("blob {digest}")]
+    Blob {
+        /// The blob layer.
+        digest: Digest,
+        /// Why.
+        source: BlobError,
+    },
+}
+
+impl LayerFailure {
+    /// An entry that has no place.
+    pub(crate) fn at(path: &EntryPath, source: TreeError) -> Self {
+        Self::Entry { path: path.clone(), source }
+    }
+
+    /// What sort of failure this is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Source(error) => error.kind().into(),
+            Self::Tar(LayerError::Read { source, .. }) => ErrorKind::of_io(source).into(),
+            Self::Tar(LayerError::NotATar { .. }) => Kind::Source,
+            Self::DiffId { .. } => Kind::NotFaithful,
+            Self::Write(WriteError::Io { source, .. }) => ErrorKind::of_io(source).into(),
+            Self::Interrupted { signal } => Kind::Interrupted(*signal),
+            Self::Thread(_) => Kind::Resources,
+            Self::Tar(_) | Self::Tree(_) | Self::Entry { .. } | Self::ShortContent { .. } => Kind::Failed,
+            Self::Write(_) | Self::Compress(_) | Self::Bootstrap(_) | Self::GivenUp => Kind::Failed,
+        }
+    }
+
+    /// Whether damaged source bytes may be the cause, so that comparing them with their digest tells more.
+    pub(crate) fn may_be_damage(&self) -> bool {
+        matches!(self, Self::Source(_) | Self::Tar(_) | Self::ShortContent { .. } | Self::DiffId { .. })
+    }
+}
+
+impl From<PackError<LayerFailure>> for LayerFailure {
+    fn from(error: PackError<LayerFailure>) -> Self {
+        match error {
+            PackError::Input(failure) => failure,
+            PackError::Write(error) => Self::Write(error),
+            PackError::Compress(error) => Self::Compress(error),
+            PackError::ChunkTooLong { length, .. } => Self::Write(WriteError::ChunkLength { length }),
+        }
+    }
+}
+
+impl Error {
+    /// What sort of failure this is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Oci(error) => error.kind().into(),
+            Self::Platform { source, .. } => source.kind(),
+            Self::Layer { source, .. } => source.kind(),
+            Self::NotFaithful { .. } | Self::Nydus(_) => Kind::NotFaithful,
+            Self::NoSuchPlatform { .. } | Self::NestedIndex { .. } | Self::NotNydus { .. } => Kind::Source,
+            Self::NoSuchFile { .. } | Self::NotARegularFile { .. } => Kind::Source,
+            Self::Output(error) => ErrorKind::of_io(error).into(),
+            Self::Interrupted { signal } => Kind::Interrupted(*signal),
+            Self::Merge(_) | Self::Bootstrap(_) => Kind::Failed,
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! A Nydus image that is being read: its file system, and the blobs that hold the content.
+
+use std::fs::File;
+use std::io::Write;
+
+use nydus_convert_chunk::BlobReader;
+use nydus_convert_oci::{Descriptor, Digest, Manifest, Source, nydus};
+use nydus_convert_rafs::{BlobName, EntryPath, Image, InodeId, InodeKind, TreeError, v6};
+
+use crate::error::{Error, NydusError};
+
+/// A bootstrap larger than this is not read into memory: the format's readers stop at 2 GiB.
+pub(crate) const MAX_BOOTSTRAP: u64 = 2 << 30;
+
+/// An opened Nydus image.
+pub struct NydusImage {
+    /// The bootstrap.
+    pub image: Image,
+    /// One for every blob of the bootstrap, in its order.
+    blobs: Vec<(Digest, BlobReader<File>)>,
+}
+
+impl NydusImage {
+    /// Reads the bootstrap of a Nydus manifest and opens the blobs it uses. Chunks are verified when they are read.
+    pub fn open(source: &dyn Source, manifest: &Manifest) -> Result<Self, Error> {
+        let image = read_bootstrap(source, manifest)?;
+        let mut blobs = Vec::with_capacity(image.blobs.len());
+        for blob in &image.blobs {
+            let descriptor = find_blob(manifest, blob.name)?;
+            let file = source.open_file(descriptor)?;
+            let digest = descriptor.digest;
+            let reader = BlobReader::open(file).map_err(|source| NydusError::Blob { digest, source })?;
+            blobs.push((digest, reader));
+        }
+        Ok(Self { image, blobs })
+    }
+
+    /// Writes the content of a regular file, following symbolic links inside the image.
+    pub fn cat(&self, path: &EntryPath, out: &mut dyn Write) -> Result<(), Error> {
+        let id = self.follow(path)?;
+        let chunks = match &self.image.tree.inode(id).kind {
+            InodeKind::Regular { chunks, .. } => chunks,
+            other => {
+                let what = kind_name(other);
+                return Err(Error::NotARegularFile { path: path.clone(), what });
+            }
+        };
+        let mut plain = Vec::new();
+        for at in chunks {
+            let number = usize::from(at.blob);
+            // The bootstrap's reader has checked every reference.
+            let (Some(chunk), Some(blob), Some((digest, reader))) =
+                (self.image.chunk(*at), self.image.blobs.get(number), self.blobs.get(number))
+            else {
+                return Err(Error::NoSuchFile { path: path.clone() });
+            };
+            reader
+                .read_chunk(chunk, blob.compressor, blob.digester, &mut plain)
+                .map_err(|source| NydusError::Blob { digest: *digest, source })?;
+            out.write_all(&plain).map_err(Error::Output)?;
+        }
+        out.flush().map_err(Error::Output)
+    }
+
+    /// The inode of a path with all symbolic links followed, the last component's too.
+    pub fn follow(&self, path: &EntryPath) -> Result<InodeId, Error> {
+        let missing = || Error::NoSuchFile { path: path.clone() };
+        self.image.tree.resolve_all(path).map_err(|_: TreeError| missing())?.ok_or_else(missing)
+    }
+}
+
+/// What a file is, in one word.
+pub fn kind_name(kind: &InodeKind) -> &'static str {
+    match kind {
+        InodeKind::Directory(_) => "a directory",
+        InodeKind::Regular { .. } => "a regular file",
+        InodeKind::Symlink { .. } => "a symbolic link",
+        InodeKind::CharDevice(_) => "a character device",
+        InodeKind::BlockDevice(_) => "a block device",
+        InodeKind::Fifo => "a fifo",
+        InodeKind::Socket => "a socket",
+    }
+}
+
+/// The bootstrap of a Nydus manifest: its last layer, verified.
+pub(crate) fn read_bootstrap(source: &dyn Source, manifest: &Manifest) -> Result<Image, Error> {
+    let Some(layer) = manifest.layers.last() else {
+        return Err(Error::NotNydus { reference: source.root().digest.to_string(), command: "this" });
+    };
+    let layer = nydus::read_bootstrap(source.open(layer)?, MAX_BOOTSTRAP).map_err(nydus_convert_oci::Error::from)?;
+    Ok(v6::parse(&layer.bytes).map_err(NydusError::Bootstrap)?)
+}
+
+/// The layer that a blob of the bootstrap is.
+pub(crate) fn find_blob(manifest: &Manifest, name: BlobName) -> Result<&Descriptor, NydusError> {
+    let id = match name {
+        BlobName::Id(id) => id.to_string(),
+        BlobName::ThisBlob => "of the layer itself".to_owned(),
+    };
+    manifest.layers.iter().find(|layer| layer.digest.hex() == id).ok_or(NydusError::UnknownBlob { id })
+}

@@ -1,0 +1,108 @@
+//! What the user wants, one small struct per subject. Nothing here changes while a conversion runs.
+
+use std::num::NonZeroUsize;
+
+use nydus_convert_chunk::Compression;
+use nydus_convert_oci::Platform;
+use nydus_convert_rafs::{ChunkSize, Digester};
+
+/// What the Nydus file system looks like. Blobs depend on the layer and on this, and on nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FsOptions {
+    /// How chunks are stored.
+    pub compression: Compression,
+    /// How chunks are named.
+    pub digester: Digester,
+    /// Length of a chunk.
+    pub chunk_size: ChunkSize,
+}
+
+/// What happens to files that the target format cannot hold as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fidelity {
+    /// Refuse the image and tell every such file.
+    #[default]
+    Strict,
+    /// Convert to the nearest thing the format holds and tell every such file.
+    Warn,
+}
+
+/// What a conversion may use of the machine. Never visible in the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resources {
+    /// Threads that hash and compress.
+    pub jobs: NonZeroUsize,
+    /// Layers read at the same time.
+    pub parallel_layers: NonZeroUsize,
+    /// Bytes of file data in flight, over all layers together. Metadata comes on top.
+    pub window_bytes: usize,
+    /// Largest layer accepted, in plain bytes: what stands between a decompression bomb and the disk.
+    pub max_layer_size: u64,
+}
+
+impl Resources {
+    /// 64 MiB: enough that every worker finds the next chunk waiting.
+    pub const DEFAULT_WINDOW: usize = 64 << 20;
+    /// 256 GiB: beyond any image seen in the field, within what a disk survives.
+    pub const DEFAULT_MAX_LAYER_SIZE: u64 = 256 << 30;
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        let jobs = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        Self {
+            jobs,
+            parallel_layers: jobs.min(NonZeroUsize::MIN.saturating_add(3)),
+            window_bytes: Self::DEFAULT_WINDOW,
+            max_layer_size: Self::DEFAULT_MAX_LAYER_SIZE,
+        }
+    }
+}
+
+/// Which images of an index are meant.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum PlatformFilter {
+    /// Every one.
+    #[default]
+    All,
+    /// These.
+    Only(Vec<Platform>),
+}
+
+impl PlatformFilter {
+    /// Whether an entry is meant. Entries without a platform belong to the whole index.
+    pub fn wants(&self, platform: Option<&Platform>) -> bool {
+        match (self, platform) {
+            (Self::All, _) => true,
+            (Self::Only(wanted), Some(platform)) => wanted.iter().any(|wanted| platform.matches(wanted)),
+            (Self::Only(_), None) => false,
+        }
+    }
+}
+
+impl std::fmt::Display for PlatformFilter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Only(wanted) => {
+                let names: Vec<String> = wanted.iter().map(Platform::to_string).collect();
+                f.write_str(&names.join(","))
+            }
+        }
+    }
+}
+
+/// Everything that `to_nydus` can be told.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ToNydusOptions {
+    /// The file system.
+    pub fs: FsOptions,
+    /// Strict or lenient.
+    pub fidelity: Fidelity,
+    /// Which images of an index.
+    pub platforms: PlatformFilter,
+    /// Annotations added to every manifest made.
+    pub annotations: Vec<(String, String)>,
+    /// Threads and memory.
+    pub resources: Resources,
+}

@@ -1,0 +1,150 @@
+//! What happened: one report an operation, ready to be printed as JSON.
+//!
+//! Field names are a public interface (`docs/cli.md`); [`SCHEMA_VERSION`] is raised when one changes its meaning.
+
+use serde::Serialize;
+
+/// Version of the shape of all reports.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// What a conversion to Nydus did.
+#[derive(Debug, Clone, Serialize)]
+pub struct ToNydusReport {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The source as given.
+    pub source: String,
+    /// The target as given.
+    pub target: String,
+    /// The result, pinned by its digest.
+    pub reference: String,
+    /// Digest of the result's manifest or index.
+    pub digest: String,
+    /// Its media type.
+    pub media_type: String,
+    /// One for every image of the source.
+    pub images: Vec<ImageReport>,
+    /// What the target format cannot hold.
+    pub losses: Vec<LossReport>,
+    /// What the bytes depend on besides input and options.
+    pub tool: ToolReport,
+}
+
+/// What became of an entry of the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Made into a Nydus image.
+    Converted,
+    /// Was a Nydus image already; copied unchanged.
+    Copied,
+    /// An entry of an index that is no image to run; carried along unchanged.
+    Carried,
+}
+
+/// One image of the source.
+#[derive(Debug, Clone, Serialize)]
+pub struct ImageReport {
+    /// `os/arch[/variant]`, where known.
+    pub platform: Option<String>,
+    /// What was done.
+    pub action: Action,
+    /// Digest of the source's manifest.
+    pub source_digest: String,
+    /// Digest of the result's manifest.
+    pub digest: String,
+    /// Layers in manifest order; empty if nothing was converted.
+    pub layers: Vec<LayerReport>,
+    /// Length of the merged bootstrap in bytes.
+    pub bootstrap_bytes: u64,
+    /// Files of the merged file system, names of one file counted once.
+    pub inodes: u64,
+    /// Blobs that the merged file system uses.
+    pub blobs: u64,
+}
+
+/// One layer.
+#[derive(Debug, Clone, Serialize)]
+pub struct LayerReport {
+    /// Digest of the source layer.
+    pub source_digest: String,
+    /// Digest of its plain tar.
+    pub diff_id: String,
+    /// Digest of the blob made of it.
+    pub blob_digest: String,
+    /// Stored length of the source layer.
+    pub source_bytes: u64,
+    /// Length of the plain tar.
+    pub tar_bytes: u64,
+    /// Length of the blob.
+    pub blob_bytes: u64,
+    /// Entries of the tar.
+    pub entries: u64,
+    /// Chunks of the layer's files.
+    pub chunks: u64,
+    /// Chunks kept after deduplication inside the layer.
+    pub stored_chunks: u64,
+    /// Whether the blob was made for an earlier image of the same run.
+    pub reused: bool,
+}
+
+/// Something of one file that the target format cannot hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LossReport {
+    /// Digest of the source layer.
+    pub layer: String,
+    /// The file.
+    pub path: String,
+    /// What cannot be held, in words.
+    pub problem: String,
+}
+
+/// What the bytes of a result depend on besides input and options.
+#[derive(Debug, Clone, Serialize)]
+pub struct ToolReport {
+    /// Version of this program.
+    pub version: &'static str,
+    /// Version of the zstd library.
+    pub libzstd: &'static str,
+}
+
+impl ToolReport {
+    /// Of this build.
+    pub fn current() -> Self {
+        Self { version: env!("CARGO_PKG_VERSION"), libzstd: zstd::zstd_safe::version_string() }
+    }
+}
+
+/// What a check found.
+#[derive(Debug, Clone, Serialize)]
+pub struct CheckReport {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The image as given.
+    pub image: String,
+    /// The same, pinned by its digest.
+    pub reference: String,
+    /// One for every image checked.
+    pub images: Vec<CheckedImage>,
+    /// What is wrong; empty for a sound image.
+    pub problems: Vec<String>,
+}
+
+/// One image that was checked.
+#[derive(Debug, Clone, Serialize)]
+pub struct CheckedImage {
+    /// `os/arch[/variant]`, where known.
+    pub platform: Option<String>,
+    /// `nydus`, `oci`, or `other` for an entry of an index that is no image to run.
+    pub kind: &'static str,
+    /// Digest of the manifest.
+    pub digest: String,
+    /// Layers, a bootstrap layer included.
+    pub layers: u64,
+    /// Files of the file system.
+    pub inodes: u64,
+    /// Chunks whose digest was compared.
+    pub chunks: u64,
+    /// Plain bytes of these chunks.
+    pub bytes: u64,
+}

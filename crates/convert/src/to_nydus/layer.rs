@@ -1,0 +1,197 @@
+//! One layer: from the stored stream to a finished blob and what merging needs, in one pass.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use nydus_convert_chunk::{BlobWriter, Buffers, PackOptions, pack};
+use nydus_convert_chunk::ordered::Pool;
+use nydus_convert_oci::{self as oci, Descriptor, DiffId, Digest, ErrorKind, HashingReader, Sink, Source, decompress};
+use nydus_convert_rafs::{Blob, Image, LayerTree, v6};
+
+use super::entries::{Entries, LostEntry};
+use super::merge::MergeLayer;
+use crate::error::{Kind, LayerFailure};
+use crate::observer::{LayerLabel, Observer, Stop};
+use crate::options::{FsOptions, Resources};
+use crate::readahead::ReadAhead;
+
+/// A layer that is done.
+#[derive(Debug, Clone)]
+pub struct ConvertedLayer {
+    /// The blob stream, as the sink holds it.
+    pub blob: oci::Blob,
+    /// Length of the plain tar.
+    pub tar_bytes: u64,
+    /// Entries of the tar.
+    pub entries: u64,
+    /// Chunks of the layer's files.
+    pub chunks: u64,
+    /// Chunks kept.
+    pub stored_chunks: u64,
+    /// What the format cannot hold.
+    pub losses: Vec<LostEntry>,
+    /// What merging needs.
+    pub merge: MergeLayer,
+}
+
+/// What all layers of a run share.
+pub struct LayerRun<'a> {
+    /// Where layers come from.
+    pub source: &'a dyn Source,
+    /// Where blobs go.
+    pub sink: &'a dyn Sink,
+    /// The file system asked for.
+    pub fs: FsOptions,
+    /// Bounds.
+    pub resources: Resources,
+    /// Who hashes and compresses.
+    pub pool: &'a Pool,
+    /// Who watches.
+    pub observer: &'a dyn Observer,
+    /// Whether to stop.
+    pub stop: &'a Stop,
+}
+
+impl LayerRun<'_> {
+    /// Converts one layer; `diff_id` is what the image's config says of it. Asked again and again, `give_up` says
+    /// whether the result is still wanted.
+    pub fn convert(
+        &self,
+        layer: &Descriptor,
+        diff_id: &DiffId,
+        label: &LayerLabel,
+        give_up: &dyn Fn() -> bool,
+    ) -> Result<ConvertedLayer, LayerFailure> {
+        self.observer.layer_started(label);
+        match self.convert_stream(layer, diff_id, label, give_up) {
+            Ok(converted) => {
+                self.observer.layer_finished(label, converted.blob.size);
+                Ok(converted)
+            }
+            Err(failure) => Err(self.root_cause(layer, failure)),
+        }
+    }
+
+    fn convert_stream(
+        &self,
+        layer: &Descriptor,
+        diff_id: &DiffId,
+        label: &LayerLabel,
+        give_up: &dyn Fn() -> bool,
+    ) -> Result<ConvertedLayer, LayerFailure> {
+        let (stored, advanced) = Counted::new(self.source.open(layer)?);
+        let plain = decompress(stored, self.resources.max_layer_size)
+            .map_err(|error| oci::Error::reading(layer.digest, error))?;
+        let plain = HashingReader::new(ReadAhead::new(plain).map_err(LayerFailure::Thread)?);
+        let window_bytes = self.resources.window_bytes / self.resources.parallel_layers;
+        let should_stop = || match self.stop.requested() {
+            Some(signal) => Err(LayerFailure::Interrupted { signal }),
+            None if give_up() => Err(LayerFailure::GivenUp),
+            None => Ok(()),
+        };
+        let mut entries = Entries::new(plain, self.fs.chunk_size, Buffers::new(window_bytes), &should_stop);
+
+        let sink = self.sink.blob()?.prehashed();
+        let mut writer = BlobWriter::new(sink, self.fs.compression.compressor(), self.fs.digester);
+        let groups = entries.by_ref().inspect(|_| self.observer.layer_advanced(label, advanced.take()));
+        let packing = pack(self.pool, &self.pack_options(window_bytes), groups, &mut writer)?;
+        let (plain, mut contents) = entries.finish()?;
+        let (_, actual, tar_bytes) = plain.finish();
+        self.observer.layer_advanced(label, advanced.take());
+        let actual = DiffId(actual);
+        if actual != *diff_id {
+            return Err(LayerFailure::DiffId { expected: *diff_id, actual });
+        }
+
+        contents.place_chunks(&packing.indexes);
+        let tail = writer.finish_data()?;
+        let (bootstrap, tree) = self.write_bootstrap(contents.tree, tail.blob())?;
+        let (sink, finished) = tail.finish(&bootstrap)?;
+        let blob = sink.finish_as(Digest::from_sha256(finished.id.0), finished.size)?;
+        Ok(ConvertedLayer {
+            blob,
+            tar_bytes,
+            entries: contents.entries,
+            chunks: packing.indexes.len() as u64,
+            stored_chunks: packing.new_chunks,
+            losses: contents.losses,
+            merge: MergeLayer { tree, blob: finished.blob },
+        })
+    }
+
+    fn pack_options(&self, window_bytes: usize) -> PackOptions {
+        PackOptions {
+            compressor: self.fs.compression,
+            digester: self.fs.digester,
+            chunk_size: self.fs.chunk_size,
+            window_bytes,
+        }
+    }
+
+    /// The bootstrap of the layer alone; gives the tree back, merging needs it.
+    fn write_bootstrap(
+        &self,
+        mut layer: LayerTree,
+        blob: Option<&Blob>,
+    ) -> Result<(Vec<u8>, LayerTree), LayerFailure> {
+        let image = Image {
+            tree: std::mem::take(layer.tree_mut()),
+            blobs: blob.cloned().into_iter().collect(),
+            chunk_size: self.fs.chunk_size,
+            compressor: self.fs.compression.compressor(),
+            digester: self.fs.digester,
+            prefetch: Vec::new(),
+        };
+        let mut bootstrap = Vec::new();
+        v6::write(&image, &mut bootstrap)?;
+        *layer.tree_mut() = image.tree;
+        Ok((bootstrap, layer))
+    }
+
+    /// Damaged bytes break the parser before their digest is known to be wrong. The digest is the better error, so
+    /// the stored layer is read once more to its end.
+    fn root_cause(&self, layer: &Descriptor, failure: LayerFailure) -> LayerFailure {
+        if !failure.may_be_damage() || failure.kind() == Kind::NotFaithful && !matches!(failure, LayerFailure::DiffId { .. }) {
+            return failure;
+        }
+        let verified = self.source.open(layer).and_then(|mut stored| {
+            io::copy(&mut stored, &mut io::sink()).map_err(|error| oci::Error::reading(layer.digest, error))
+        });
+        match verified {
+            Err(error) if error.kind() == ErrorKind::Verification => LayerFailure::Source(error),
+            _ => failure,
+        }
+    }
+}
+
+/// Counts what is read, on whatever thread.
+struct Counted<R> {
+    inner: R,
+    count: Arc<AtomicU64>,
+}
+
+/// The other end of [`Counted`].
+struct Advanced(Arc<AtomicU64>);
+
+impl<R> Counted<R> {
+    fn new(inner: R) -> (Self, Advanced) {
+        let count = Arc::new(AtomicU64::new(0));
+        (Self { inner, count: Arc::clone(&count) }, Advanced(count))
+    }
+}
+
+impl Advanced {
+    /// Bytes read since the last call.
+    fn take(&self) -> u64 {
+        self.0.swap(0, Ordering::Relaxed)
+    }
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.count.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}

@@ -1,0 +1,93 @@
+//! From the layers' trees to one image: overlay, lowest copies, blob table.
+
+use std::collections::HashMap;
+
+use nydus_convert_rafs::{
+    Blob, ChunkDigest, ChunkRef, ChunkSize, Compressor, Digester, Image, InodeKind, LayerTree, OverlayError, Tree,
+    limits, overlay,
+};
+use thiserror::Error;
+
+/// What merging needs of one layer.
+#[derive(Debug, Clone)]
+pub struct MergeLayer {
+    /// The layer's tree; its chunk references all name blob 0, the layer's own.
+    pub tree: LayerTree,
+    /// The layer's blob as a merged bootstrap lists it; `None` for a layer without file data.
+    pub blob: Option<Blob>,
+}
+
+/// Why layers do not make an image.
+#[derive(Debug, Error)]
+pub enum MergeError {
+    /// A layer does not fit on those below.
+    #[error("layer {number}: {source}")]
+    Overlay {
+        /// Position from 1.
+        number: usize,
+        /// Why.
+        source: OverlayError,
+    },
+    /// More blobs than an image can list.
+    #[error("the files lie in {count} blobs; an image holds at most {}", limits::MAX_BLOBS)]
+    TooManyBlobs {
+        /// How many there are.
+        count: usize,
+    },
+}
+
+/// Lays the layers over each other, the lowest first. Where several layers hold the same chunk, all files use the
+/// lowest copy, so that a client fetches it once. Blobs that no file uses are left out.
+pub fn merge(
+    layers: Vec<MergeLayer>,
+    chunk_size: ChunkSize,
+    compressor: Compressor,
+    digester: Digester,
+) -> Result<Image, MergeError> {
+    let mut lowest: HashMap<ChunkDigest, ChunkRef> = HashMap::new();
+    let mut tree = Tree::new();
+    let mut blobs = Vec::with_capacity(layers.len());
+    for (position, layer) in (0_u16..).zip(layers) {
+        let MergeLayer { tree: upper, blob } = layer;
+        let places: Vec<ChunkRef> = blob.iter().flat_map(|blob| blob.chunks.iter()).map(|(index, chunk)| {
+            *lowest.entry(chunk.digest).or_insert(ChunkRef { blob: position, index })
+        }).collect();
+        overlay(&mut tree, upper, |at| places.get(at.index as usize).copied().unwrap_or(at))
+            .map_err(|source| MergeError::Overlay { number: usize::from(position) + 1, source })?;
+        blobs.push(blob);
+    }
+    let blobs = keep_used_blobs(&mut tree, blobs)?;
+    Ok(Image { tree, blobs, chunk_size, compressor, digester, prefetch: Vec::new() })
+}
+
+/// Drops the blobs that no file uses and renumbers the others, in layer order.
+fn keep_used_blobs(tree: &mut Tree, blobs: Vec<Option<Blob>>) -> Result<Vec<Blob>, MergeError> {
+    let mut used = vec![false; blobs.len()];
+    let mut files = Vec::new();
+    for entry in tree.walk() {
+        if let InodeKind::Regular { chunks, .. } = &entry.inode.kind {
+            chunks.iter().for_each(|chunk| used[usize::from(chunk.blob)] = true);
+            files.push(entry.id);
+        }
+    }
+    let mut numbers = vec![0_u16; blobs.len()];
+    let mut kept = Vec::new();
+    for ((blob, used), number) in blobs.into_iter().zip(used).zip(&mut numbers) {
+        if let (Some(blob), true) = (blob, used) {
+            *number = kept.len() as u16;
+            kept.push(blob);
+        }
+    }
+    if kept.len() > limits::MAX_BLOBS {
+        return Err(MergeError::TooManyBlobs { count: kept.len() });
+    }
+    // A file with several names is met several times and must be renumbered once.
+    files.sort_unstable();
+    files.dedup();
+    for id in files {
+        if let InodeKind::Regular { chunks, .. } = &mut tree.inode_mut(id).kind {
+            chunks.iter_mut().for_each(|chunk| chunk.blob = numbers[usize::from(chunk.blob)]);
+        }
+    }
+    Ok(kept)
+}

@@ -1,0 +1,258 @@
+//! OCI → Nydus. Layers run side by side; what is committed is committed in manifest order, and the name comes last.
+//!
+//! ```text
+//!   root ─► index? ─► each image ─► its layers (layer.rs, side by side) ─► merge.rs ─► bootstrap layer, config, manifest
+//!                └──► what is no image: carried along                                   └─► index ─► commit
+//! ```
+
+mod entries;
+mod layer;
+mod layers;
+mod merge;
+
+use std::collections::{HashMap, HashSet};
+
+use nydus_convert_chunk::ordered::Pool;
+use nydus_convert_oci::nydus::{self, FsVersion};
+use nydus_convert_oci::{
+    self as oci, Annotations, Blob, Config, Descriptor, DiffId, Digest, Index, Manifest, Reference, Sink, Source,
+    copy_image,
+};
+use nydus_convert_rafs::{Image, v6};
+
+use crate::error::Error;
+use crate::images::{self, Content, Found, FoundKind};
+use crate::observer::{Observer, Stop};
+use crate::options::{Fidelity, ToNydusOptions};
+use crate::report::{Action, ImageReport, LayerReport, LossReport, SCHEMA_VERSION, ToNydusReport, ToolReport};
+
+pub use entries::{Lost, LostEntry};
+use layer::{ConvertedLayer, LayerRun};
+use layers::convert_layers;
+pub use merge::{MergeError, MergeLayer, merge};
+
+/// Converts the image or index behind `source` and publishes the result in `sink`.
+///
+/// The names are for the report only. Whatever fails, the sink is dropped uncommitted.
+pub fn to_nydus(
+    (source, source_name): (&dyn Source, &Reference),
+    (sink, target_name): (Box<dyn Sink>, &Reference),
+    options: &ToNydusOptions,
+    observer: &dyn Observer,
+    stop: &Stop,
+) -> Result<ToNydusReport, Error> {
+    let pool = Pool::new(options.resources.jobs);
+    let run = LayerRun {
+        source,
+        sink: sink.as_ref(),
+        fs: options.fs,
+        resources: options.resources,
+        pool: &pool,
+        observer,
+        stop,
+    };
+    let mut conversion = Conversion { run, options, done: HashMap::new(), images: Vec::new(), losses: Vec::new() };
+    let root = conversion.convert(source.root(), 0)?;
+    let Conversion { images, losses, .. } = conversion;
+    if !images.iter().any(|image| image.action != Action::Carried) {
+        let wanted = options.platforms.to_string();
+        return Err(Error::NoSuchPlatform { wanted, available: available(source)? });
+    }
+    if options.fidelity == Fidelity::Strict && !losses.is_empty() {
+        return Err(Error::NotFaithful { losses });
+    }
+    if let Some(signal) = stop.requested() {
+        return Err(Error::Interrupted { signal });
+    }
+    let (digest, media_type) = (root.digest, root.media_type.clone());
+    sink.commit(root)?;
+    Ok(ToNydusReport {
+        schema_version: SCHEMA_VERSION,
+        source: source_name.to_string(),
+        target: target_name.to_string(),
+        reference: images::pinned(target_name, digest),
+        digest: digest.to_string(),
+        media_type,
+        images,
+        losses,
+        tool: ToolReport::current(),
+    })
+}
+
+/// The platforms of all images, for a message.
+fn available(source: &dyn Source) -> Result<String, Error> {
+    let all = images::find(source, source.root(), &Default::default())?;
+    Ok(all.iter().filter_map(Found::label).collect::<Vec<_>>().join(", "))
+}
+
+/// A conversion under way.
+struct Conversion<'a> {
+    run: LayerRun<'a>,
+    options: &'a ToNydusOptions,
+    /// Layers that are done: many images of an index share some.
+    done: HashMap<Digest, ConvertedLayer>,
+    images: Vec<ImageReport>,
+    losses: Vec<LossReport>,
+}
+
+impl Conversion<'_> {
+    /// Converts what a descriptor names; gives what stands in its place.
+    fn convert(&mut self, descriptor: &Descriptor, depth: usize) -> Result<Descriptor, Error> {
+        match images::read(self.run.source, descriptor, depth == 0)? {
+            Content::Index(_) if depth == images::MAX_DEPTH => {
+                Err(Error::NestedIndex { digest: descriptor.digest })
+            }
+            Content::Index(index) => self.convert_index(descriptor, index, depth),
+            Content::One(found) => match (found.label(), self.convert_one(&found)) {
+                (Some(platform), Err(source)) if depth > 0 => {
+                    Err(Error::Platform { platform, source: Box::new(source) })
+                }
+                (_, result) => result,
+            },
+        }
+    }
+
+    fn convert_index(&mut self, descriptor: &Descriptor, index: Index, depth: usize) -> Result<Descriptor, Error> {
+        let mut entries = Vec::with_capacity(index.manifests.len());
+        for entry in &index.manifests {
+            match images::read(self.run.source, entry, false)? {
+                Content::One(found) if !self.options.platforms.wants(found.platform.as_ref()) => {}
+                Content::One(found) if matches!(found.kind, FoundKind::Oci(_)) => {
+                    let manifest = self.convert(entry, depth + 1)?;
+                    let platform = found.platform.unwrap_or_default();
+                    let manifest = Blob { digest: manifest.digest, size: manifest.size };
+                    entries.push(nydus::index_entry(index.format, entry, manifest, platform));
+                }
+                _ => entries.push(self.convert(entry, depth + 1)?),
+            }
+        }
+        let mut annotations = self.annotations();
+        annotations.insert(nydus::SOURCE_DIGEST.to_owned(), descriptor.digest.to_string());
+        let index = nydus::IndexParts { source: &index, entries, annotations }.assemble();
+        Ok(self.run.sink.put(index.format.index(), &index.to_json())?)
+    }
+
+    /// The user's annotations.
+    fn annotations(&self) -> Annotations {
+        self.options.annotations.iter().cloned().collect()
+    }
+
+    fn convert_one(&mut self, found: &Found) -> Result<Descriptor, Error> {
+        let (action, note) = match &found.kind {
+            FoundKind::Oci(manifest) => return self.convert_image(found, manifest),
+            FoundKind::Nydus(_) => (Action::Copied, "is a Nydus image already: copied unchanged"),
+            FoundKind::Other => (Action::Carried, "is no image: carried along unchanged"),
+        };
+        let digest = found.descriptor.digest;
+        self.run.observer.note(&format!("{digest} {note}"));
+        copy_image(self.run.source, self.run.sink, &found.descriptor)?;
+        self.images.push(ImageReport {
+            platform: found.label(),
+            action,
+            source_digest: digest.to_string(),
+            digest: digest.to_string(),
+            layers: Vec::new(),
+            bootstrap_bytes: 0,
+            inodes: 0,
+            blobs: 0,
+        });
+        Ok(found.descriptor.clone())
+    }
+
+    fn convert_image(&mut self, found: &Found, manifest: &Manifest) -> Result<Descriptor, Error> {
+        let config = images::read_config(self.run.source, manifest)?;
+        let earlier: HashSet<Digest> = self.done.keys().copied().collect();
+        convert_layers(&self.run, found.label(), manifest, &config, &mut self.done)?;
+        let layers: Vec<&ConvertedLayer> =
+            manifest.layers.iter().filter_map(|layer| self.done.get(&layer.digest)).collect();
+
+        let fs = self.options.fs;
+        let merged = layers.iter().map(|layer| layer.merge.clone()).collect();
+        let image = merge(merged, fs.chunk_size, fs.compression.compressor(), fs.digester)?;
+        let mut bootstrap = Vec::new();
+        v6::write(&image, &mut bootstrap)?;
+        let blobs: Vec<Blob> = layers.iter().map(|layer| layer.blob).collect();
+        let written = self.write_image(found, manifest, &config, &blobs, &bootstrap)?;
+
+        let mut report = image_report(found, &written, &image, bootstrap.len() as u64);
+        for ((descriptor, diff_id), layer) in manifest.layers.iter().zip(config.diff_ids()).zip(layers) {
+            let reused = earlier.contains(&descriptor.digest);
+            report.layers.push(layer_report(descriptor, diff_id, layer, reused));
+            if !reused {
+                self.losses.extend(layer.losses.iter().map(|lost| loss_report(descriptor, lost)));
+            }
+        }
+        self.images.push(report);
+        Ok(written)
+    }
+
+    /// Writes bootstrap layer, config and manifest.
+    fn write_image(
+        &self,
+        found: &Found,
+        source: &Manifest,
+        config: &Config,
+        blobs: &[Blob],
+        bootstrap: &[u8],
+    ) -> Result<Descriptor, Error> {
+        let sink = self.run.sink;
+        let layer = nydus::BootstrapWriter::new(sink.blob()?.prehashed(), bootstrap.len() as u64, |out| {
+            out.write_all(bootstrap)
+        });
+        let (out, stored) = layer.and_then(nydus::BootstrapWriter::finish).map_err(oci::Error::from)?;
+        out.finish_as(stored.blob.digest, stored.blob.size)?;
+
+        let config = nydus::config(config, blobs, &stored);
+        let manifest = nydus::ManifestParts {
+            source,
+            source_digest: found.descriptor.digest,
+            // A path of this machine would make the output depend on where it was made.
+            source_reference: None,
+            config: sink.put(source.format.config(), &config.to_json())?,
+            blobs: blobs.iter().copied().map(nydus::blob_descriptor).collect(),
+            bootstrap: nydus::bootstrap_descriptor(source.format, stored.blob, FsVersion::V6),
+            fs_version: FsVersion::V6,
+            builder_version: Some(concat!("nydus-convert-", env!("CARGO_PKG_VERSION"))),
+            artifact_type: None,
+            subject: None,
+            annotations: self.annotations(),
+        };
+        Ok(sink.put(source.format.manifest(), &manifest.assemble().to_json())?)
+    }
+}
+
+fn image_report(found: &Found, written: &Descriptor, image: &Image, bootstrap_bytes: u64) -> ImageReport {
+    ImageReport {
+        platform: found.label(),
+        action: Action::Converted,
+        source_digest: found.descriptor.digest.to_string(),
+        digest: written.digest.to_string(),
+        layers: Vec::new(),
+        bootstrap_bytes,
+        inodes: image.tree.link_counts().iter().filter(|count| **count > 0).count() as u64,
+        blobs: image.blobs.len() as u64,
+    }
+}
+
+fn layer_report(source: &Descriptor, diff_id: &DiffId, layer: &ConvertedLayer, reused: bool) -> LayerReport {
+    LayerReport {
+        source_digest: source.digest.to_string(),
+        diff_id: diff_id.to_string(),
+        blob_digest: layer.blob.digest.to_string(),
+        source_bytes: source.size,
+        tar_bytes: layer.tar_bytes,
+        blob_bytes: layer.blob.size,
+        entries: layer.entries,
+        chunks: layer.chunks,
+        stored_chunks: layer.stored_chunks,
+        reused,
+    }
+}
+
+fn loss_report(source: &Descriptor, lost: &LostEntry) -> LossReport {
+    LossReport {
+        layer: source.digest.to_string(),
+        path: lost.path.to_string(),
+        problem: lost.loss.to_string(),
+    }
+}

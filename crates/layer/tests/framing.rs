@@ -1,0 +1,307 @@
+//! Where entries, contents and the archive end, and what the tape hears of it.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::io::{self, Read};
+
+use common::{Event, Head, Recorder, Tar, Trickle, paths, read, read_one};
+use nydus_convert_layer::{BLOCK, EntryKind, LayerError, LayerReader};
+
+#[test]
+fn ends_of_archives() {
+    let one = || Tar::new().file("a", b"content");
+    let zeros = [0; BLOCK];
+    for tar in [
+        one().end(),
+        one().0,
+        one().raw(&zeros).0,
+        // Without the filling of the last block.
+        one().0[..BLOCK + 7].to_vec(),
+        one().0[..BLOCK + 100].to_vec(),
+        one().raw(&[0; 20 * BLOCK]).0,
+        one().raw(&[0; 2 * BLOCK]).raw(b"junk").0,
+        one().raw(&[0; 2 * BLOCK]).file("ignored", b"").0,
+        one().raw(&[0; 3 * BLOCK]).file("ignored", b"").0,
+        one().raw(&[0; 2 * BLOCK]).raw(&[0; 100]).0,
+    ] {
+        assert_eq!(read_one(&tar).1, b"content");
+    }
+    for nothing in [&[][..], &zeros, &[0; 2 * BLOCK], &[0; 10_240]] {
+        assert_eq!(read(nothing).unwrap(), []);
+    }
+    // One block of zeros does not end an archive.
+    assert_eq!(paths(&one().raw(&zeros).file("b", b"").raw(&zeros).file("c", b"").end()), ["/a", "/b", "/c"]);
+    assert_eq!(paths(&Tar::new().raw(&zeros).file("b", b"").end()), ["/b"]);
+    // Nor does one inside a group of headers.
+    assert_eq!(paths(&Tar::new().long(b'L', b"long").raw(&zeros).file("b", b"").end()), ["/long"]);
+}
+
+#[test]
+fn not_a_tar() {
+    let gzip = [&[0x1f, 0x8b, 8, 0][..], &[7; 2000]].concat();
+    for bytes in [&b"x"[..], &[1; 511], &[1; 512], &gzip, &[0; 100]] {
+        let result = read(bytes);
+        assert!(matches!(result, Err(LayerError::NotATar { offset: 0 })), "{result:?}");
+    }
+    let result = read(&[&[0; BLOCK][..], &[1; BLOCK]].concat()[..]);
+    assert!(matches!(result, Err(LayerError::NotATar { offset: 512 })), "{result:?}");
+}
+
+#[test]
+fn bad_headers_later() {
+    for (tar, bad) in [
+        (Tar::new().file("a", b"x").raw(&[1; BLOCK]), 1024),
+        (Tar::new().file("a", b"x").raw(&[0; BLOCK]).raw(&[1; BLOCK]), 1536),
+        (Tar::new().long(b'L', b"long").raw(&[1; BLOCK]), 1024),
+    ] {
+        let result = read(tar.end().as_slice());
+        assert!(matches!(result, Err(LayerError::BadHeader { offset }) if offset == bad), "{result:?}");
+    }
+}
+
+#[test]
+fn truncation_is_an_error_wherever_it_hits() {
+    let tar = Tar::new()
+        .file("first", b"1")
+        .long(b'L', b"long name")
+        .pax(&[("uid", b"1")])
+        .entry(Head::ustar(b'0', "x"), &[7; 1000])
+        .0;
+    let whole = read(tar.as_slice()).unwrap();
+    // Behind these bytes a header could begin, or only filling is missing.
+    let boundaries: Vec<_> = (0..=tar.len()).filter(|&end| read(&tar[..end]).is_ok()).collect();
+    let fine = |range: std::ops::RangeInclusive<usize>| range;
+    let expected: Vec<_> = [
+        fine(0..=0),
+        fine(513..=1024),
+        fine(1536 + 10..=2048),
+        fine(2560 + 8..=3072),
+        fine(3584 + 1000..=tar.len()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    assert_eq!(boundaries, expected);
+    assert_eq!(whole.len(), 2);
+
+    match read(&tar[..3584 + 600]) {
+        Err(LayerError::Truncated { at, missing }) => {
+            assert_eq!(
+                (at.offset, at.path.unwrap().as_bytes(), missing),
+                (3584 + 600, &b"long name"[..], 400)
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    match read(&tar[..1024 + 100]) {
+        Err(LayerError::Truncated { at, missing }) => {
+            assert_eq!((at.offset, at.path, missing), (1124, None, 412))
+        }
+        other => panic!("{other:?}"),
+    }
+    // Also when nobody asks for the content.
+    let mut reader = LayerReader::new(&tar[..3584 + 600]);
+    reader.next_entry().unwrap();
+    reader.next_entry().unwrap();
+    assert!(matches!(reader.next_entry(), Err(LayerError::Truncated { missing: 400, .. })));
+    assert!(matches!(reader.next_entry(), Err(LayerError::Stopped { .. })));
+    assert!(matches!(reader.read_content(&mut [0; 1]), Err(LayerError::Stopped { .. })));
+}
+
+#[test]
+fn content_where_there_should_be_none() {
+    let heads = || {
+        [
+            Head::ustar(b'1', "n").link(b"t"),
+            Head::ustar(b'2', "n").link(b"t"),
+            Head::ustar(b'3', "n").device(1, 1),
+            Head::ustar(b'4', "n").device(1, 1),
+            Head::ustar(b'5', "n"),
+            Head::ustar(b'6', "n"),
+            Head::v7(0, "n/"),
+        ]
+    };
+    let two_blocks = [7; 600];
+    let after_zeros = [&[0; 700][..], &[1; 10]].concat();
+    for head in heads() {
+        for content in [&b"data"[..], &two_blocks, &after_zeros, &[0; 5]] {
+            // There it is.
+            let tar = Tar::new().entry(head.clone(), content).file("next", b"own").end();
+            let entries = read(tar.as_slice()).unwrap();
+            let found: Vec<_> =
+                entries.iter().map(|(entry, content)| (entry.path.as_bytes(), &content[..])).collect();
+            assert_eq!(found, [(&b"n"[..], &b""[..]), (b"next", b"own")]);
+            // The size was idle.
+            let idle = head.clone().size(content.len() as u64);
+            assert_eq!(paths(&Tar::new().head(idle.clone()).file("next", b"own").end()), ["/n", "/next"]);
+            assert_eq!(paths(&Tar::new().head(idle.clone()).end()), ["/n"]);
+            assert_eq!(paths(&Tar::new().head(idle.clone()).raw(&[0; BLOCK]).0), ["/n"]);
+            assert_eq!(paths(&Tar::new().head(idle).0), ["/n"]);
+        }
+        // A PAX record says the size too.
+        let tar = Tar::new().pax(&[("size", b"4")]).head(head).raw(b"data").pad().file("next", b"").end();
+        assert_eq!(paths(&tar), ["/n", "/next"]);
+    }
+    // An idle size may be absurd.
+    let idle = Head::ustar(b'2', "n").link(b"t").size(1 << 60);
+    assert_eq!(paths(&Tar::new().head(idle).file("next", b"").end()), ["/n", "/next"]);
+}
+
+#[test]
+fn content_of_types_that_nobody_reads() {
+    for typeflag in [b'M', b'N', b'A', b'D', 0xff] {
+        let inner = Tar::new().file("inner", b"").0;
+        let tar = Tar::new().entry(Head::gnu(typeflag, "n"), &inner).file("next", b"").end();
+        assert_eq!(paths(&tar), ["/n", "/next"]);
+    }
+    let tar = Tar::new().entry(Head::gnu(b'V', "label"), &[1; 600]).file("next", b"").end();
+    assert_eq!(paths(&tar), ["/next"]);
+}
+
+#[test]
+fn a_size_in_a_record_overrides_the_header_of_the_entry_only() {
+    let tar = Tar::new()
+        .pax(&[("size", b"600")])
+        .long(b'L', b"name")
+        .head(Head::ustar(b'0', "x").size(0))
+        .raw(&[7; 600])
+        .pad()
+        .file("next", b"z")
+        .end();
+    let entries = read(tar.as_slice()).unwrap();
+    assert_eq!(entries[0].1, [7; 600]);
+    assert_eq!(entries[0].0.path.as_bytes(), b"name");
+    assert_eq!(entries[1].1, b"z");
+}
+
+#[test]
+fn content_can_be_read_in_any_steps() {
+    let content: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 251) as u8).collect();
+    let tar = Tar::new().file("small", b"abc").file("large", &content).file("last", b"xyz").end();
+    for source_step in [1, 511, 4096, 1 << 20] {
+        // A byte a call takes long: the small ones suffice.
+        let tar = if source_step == 1 { &Tar::new().file("large", &content[..3000]).end()[..] } else { &tar };
+        for step in [1, 7, 512, 100_000, 131_072, 400_000, 2_000_000] {
+            let mut reader = LayerReader::new(Trickle { bytes: tar, step: source_step });
+            while let Some(entry) = reader.next_entry().unwrap() {
+                let EntryKind::Regular { size } = entry.kind else { panic!() };
+                let size = size as usize;
+                let mut read: Vec<u8> = Vec::new();
+                let mut buffer = vec![0_u8; step];
+                loop {
+                    let count = reader.read_content(&mut buffer).unwrap();
+                    read.extend(&buffer[..count]);
+                    if count < step {
+                        break;
+                    }
+                }
+                assert_eq!(reader.read_content(&mut buffer).unwrap(), 0);
+                assert_eq!(read.len(), size);
+                if entry.path.as_bytes() == b"large" {
+                    assert!(read == content[..size]);
+                }
+            }
+            reader.finish().unwrap();
+        }
+    }
+}
+
+#[test]
+fn left_content_is_passed_over() {
+    let tar = Tar::new().file("a", &[1; 2000]).file("b", &[2; 2000]).file("c", b"3").end();
+    let mut reader = LayerReader::new(tar.as_slice());
+    let mut buffer = [0; 700];
+    assert_eq!(reader.next_entry().unwrap().unwrap().offset, 0);
+    assert_eq!(reader.read_content(&mut buffer).unwrap(), 700);
+    assert_eq!(reader.next_entry().unwrap().unwrap().offset, 512 + 2048);
+    assert_eq!(reader.next_entry().unwrap().unwrap().offset, 2 * (512 + 2048));
+    assert_eq!(reader.read_content(&mut buffer).unwrap(), 1);
+    assert_eq!(reader.next_entry().unwrap(), None);
+    assert_eq!(reader.next_entry().unwrap(), None);
+    assert_eq!(reader.read_content(&mut buffer).unwrap(), 0);
+}
+
+#[test]
+fn finish_reads_the_stream_to_its_end() {
+    let tar = Tar::new().file("a", &[1; 300_000]).end();
+    let stream = [&tar[..], &[0; 5000], b"junk", &[9; 300_000]].concat();
+    for entries in 0..3 {
+        let mut reader = LayerReader::new(stream.as_slice());
+        (0..entries).for_each(|_| drop(reader.next_entry().unwrap()));
+        assert_eq!(reader.finish().unwrap(), b"");
+    }
+}
+
+#[test]
+fn the_tape_hears_what_the_bytes_are() {
+    let mut tape = Recorder::default();
+    let tar = Tar::new()
+        .pax(&[("uid", b"1")])
+        .file("a", b"content")
+        .entry(Head::ustar(b'5', "d"), b"odd")
+        .raw(&[0; BLOCK])
+        .file("b", &[1; BLOCK])
+        .end();
+    let stream = [&tar[..], &[0; 3 * BLOCK], b"junk"].concat();
+    let mut reader = LayerReader::with_tape(stream.as_slice(), &mut tape);
+    while reader.next_entry().unwrap().is_some() {}
+    reader.finish().unwrap();
+    assert_eq!(
+        tape.names(),
+        [
+            "header",
+            "extension",
+            "padding",
+            "header",
+            "content",
+            "padding",
+            "header",
+            "opaque",
+            "padding",
+            "zeros",
+            "header",
+            "content",
+            "zeros",
+            "opaque"
+        ]
+    );
+    assert_eq!(tape.0.last(), Some(&Event::Opaque(b"junk".to_vec())));
+    assert_eq!(tape.0[tape.0.len() - 2], Event::ZeroBlocks(3));
+    assert_eq!(tape.replay(), stream);
+}
+
+/// Fails after some bytes, and is interrupted before each piece.
+struct Broken<'a> {
+    bytes: &'a [u8],
+    interrupt: bool,
+}
+
+impl Read for Broken<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.interrupt = !self.interrupt;
+        if self.interrupt {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        match self.bytes.read(out)? {
+            0 => Err(io::Error::other("cable")),
+            count => Ok(count),
+        }
+    }
+}
+
+#[test]
+fn errors_of_the_source() {
+    let tar = Tar::new().file("a", &[1; 10_000]).0;
+    let mut reader = LayerReader::new(Broken { bytes: &tar, interrupt: false });
+    reader.next_entry().unwrap();
+    assert_eq!(reader.read_content(&mut [0; 20_000]).unwrap(), 10_000);
+    match reader.next_entry() {
+        Err(LayerError::Read { offset, source }) => {
+            assert_eq!((offset, source.to_string()), (tar.len() as u64, "cable".to_owned()));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(reader.next_entry(), Err(LayerError::Stopped { .. })));
+    assert!(matches!(reader.finish(), Err(LayerError::Read { .. })));
+}

@@ -1,0 +1,109 @@
+//! Zstandard: frames one after another, some of which decoders skip (zstd:chunked keeps its table of contents there).
+
+use std::io::{self, Read};
+
+use zstd::zstd_safe::zstd_sys::ZSTD_ErrorCode;
+use zstd::zstd_safe::{self, DCtx, DParameter, InBuffer, OutBuffer};
+
+use super::input::Input;
+use super::{Compression, DecompressError, Step, StepError, ZSTD_MAX_WINDOW};
+
+/// First bytes of a frame as a little-endian number (RFC 8878, 3.1.1).
+const FRAME_MAGIC: u32 = 0xfd2f_b528;
+/// First bytes of a skippable frame but for the lowest four bits (RFC 8878, 3.1.2).
+const SKIPPABLE_MAGIC: u32 = 0x184d_2a50;
+const MAGIC_LEN: usize = 4;
+
+/// Whether `bytes` begin with a frame of either sort.
+pub(super) fn is_magic(bytes: &[u8]) -> bool {
+    let magic = bytes.first_chunk::<MAGIC_LEN>().map(|magic| u32::from_le_bytes(*magic));
+    magic.is_some_and(|magic| magic == FRAME_MAGIC || magic & !0xf == SKIPPABLE_MAGIC)
+}
+
+/// Whether `bytes`, fewer than four, are how a frame of either sort can begin.
+fn may_become_magic(bytes: &[u8]) -> bool {
+    [FRAME_MAGIC, SKIPPABLE_MAGIC].into_iter().any(|magic| {
+        let mut magic = magic.to_le_bytes();
+        magic.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        is_magic(&magic)
+    })
+}
+
+/// A zstd decoder.
+pub(super) struct Zstd {
+    decoder: DCtx<'static>,
+    in_frame: bool,
+}
+
+impl Zstd {
+    /// Expects the first frame. Windows larger than 2^`max_window_log` bytes are refused.
+    pub fn new(max_window_log: u32) -> io::Result<Self> {
+        let failed = |code| io::Error::new(io::ErrorKind::OutOfMemory, zstd_safe::get_error_name(code));
+        let mut decoder = DCtx::try_create().ok_or(io::ErrorKind::OutOfMemory)?;
+        decoder.set_parameter(DParameter::WindowLogMax(max_window_log)).map_err(failed)?;
+        Ok(Self { decoder, in_frame: false })
+    }
+
+    /// Decodes some bytes to the beginning of `out`, which is not empty.
+    pub fn step<R: Read>(&mut self, input: &mut Input<R>, out: &mut [u8]) -> Result<Step, StepError> {
+        let compression = Compression::Zstd;
+        loop {
+            if !self.in_frame {
+                match input.peek(MAGIC_LEN)? {
+                    [] => return Ok(Step::End),
+                    bytes if is_magic(bytes) => self.in_frame = true,
+                    bytes => {
+                        let is_cut = bytes.len() < MAGIC_LEN && may_become_magic(bytes);
+                        let offset = input.offset();
+                        return Err(match is_cut {
+                            true => DecompressError::Truncated {
+                                compression,
+                                offset: offset + input.bytes().len() as u64,
+                            },
+                            false => DecompressError::TrailingGarbage { compression, offset },
+                        }
+                        .into());
+                    }
+                }
+            }
+            let (consumed, produced) = self.decode(input, out)?;
+            if produced > 0 {
+                return Ok(Step::Bytes(produced));
+            }
+            if self.in_frame && consumed == 0 && input.bytes().is_empty() && input.fill()?.is_empty() {
+                return Err(DecompressError::Truncated { compression, offset: input.offset() }.into());
+            }
+        }
+    }
+
+    /// One call of the decoder: bytes consumed and produced.
+    fn decode<R: Read>(&mut self, input: &mut Input<R>, out: &mut [u8]) -> Result<(usize, usize), StepError> {
+        let mut source = InBuffer::around(input.bytes());
+        let mut target = OutBuffer::around(out);
+        let result = self.decoder.decompress_stream(&mut target, &mut source);
+        let (consumed, produced) = (source.pos(), target.pos());
+        let at_hand = source.src.len();
+        input.consume(consumed);
+        match result {
+            // A frame is complete, and all of it is in `out`.
+            Ok(0) => self.in_frame = false,
+            Ok(_) if consumed == 0 && produced == 0 && at_hand > 0 => {
+                return Err(damaged("no progress", input.offset()).into());
+            }
+            Ok(_) => {}
+            Err(code) if is_window(code) => {
+                return Err(DecompressError::WindowTooLarge { limit: ZSTD_MAX_WINDOW }.into());
+            }
+            Err(code) => return Err(damaged(zstd_safe::get_error_name(code), input.offset()).into()),
+        }
+        Ok((consumed, produced))
+    }
+}
+
+fn is_window(code: usize) -> bool {
+    zstd_safe::is_error_kind(code, ZSTD_ErrorCode::ZSTD_error_frameParameter_windowTooLarge)
+}
+
+fn damaged(reason: &str, offset: u64) -> DecompressError {
+    DecompressError::Damaged { compression: Compression::Zstd, offset, reason: reason.to_owned() }
+}

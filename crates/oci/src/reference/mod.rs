@@ -1,0 +1,337 @@
+//! References: what users type to name an image. Parsing never looks at the disk.
+//!
+//! ```text
+//! [docker://]host/repo[:tag][@digest]    a bare name is a registry name
+//! oci:DIR[:ref][@digest]                 oci-archive:FILE[:ref][@digest]     split at the first colon
+//! docker-archive:FILE[:name]
+//! dir:DIR[@digest]     rootfs:DIR     tar:FILE     tar:-                      the rest is the path
+//! ```
+//! A `ref` that is a full digest is a digest. Every reference that parses prints (`Display`) as text that parses to the
+//! same reference.
+
+mod registry;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+pub use registry::RegistryName;
+
+use crate::ErrorKind;
+use crate::digest::{Digest, DigestError};
+use crate::error::excerpt;
+
+/// Where an image is, in one of the forms that users type.
+///
+/// Paths come from text in which a colon ends the path of `oci:`, `oci-archive:` and `docker-archive:`; who builds such a
+/// value by hand with a colon in the path cannot parse it back.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Reference {
+    /// A repository of a registry.
+    Registry(RegistryName),
+    /// An image of an OCI layout directory.
+    Oci {
+        /// The layout.
+        dir: PathBuf,
+        /// Name of the image in the layout (`org.opencontainers.image.ref.name`).
+        name: Option<String>,
+        /// The digest the manifest must have.
+        digest: Option<Digest>,
+    },
+    /// An image of an OCI layout in a tar.
+    OciArchive {
+        /// The archive.
+        file: PathBuf,
+        /// Name of the image in the layout.
+        name: Option<String>,
+        /// The digest the manifest must have.
+        digest: Option<Digest>,
+    },
+    /// An image of a tar as `docker save` writes it.
+    DockerArchive {
+        /// The archive.
+        file: PathBuf,
+        /// Name of the image, as it stands in the archive (`busybox:1.0`).
+        name: Option<String>,
+    },
+    /// A directory as skopeo's `dir:` writes it.
+    Dir {
+        /// The directory.
+        dir: PathBuf,
+        /// The digest the manifest must have.
+        digest: Option<Digest>,
+    },
+    /// A directory tree that becomes one layer.
+    Rootfs {
+        /// The root of the tree.
+        dir: PathBuf,
+    },
+    /// A tar that becomes one layer.
+    Tar {
+        /// The file, or none for standard input (`-`).
+        file: Option<PathBuf>,
+    },
+}
+
+/// Why text is not a reference.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ReferenceError {
+    /// Nothing at all, or nothing behind the transport.
+    #[error("\"{text}\" names nothing: a name or path is missing")]
+    Empty {
+        /// What was given, escaped.
+        text: String,
+    },
+    /// A transport that other tools know.
+    #[error(
+        "transport \"{transport}:\" is not supported (docker://, oci:, oci-archive:, docker-archive:, dir:, rootfs: and tar: are)"
+    )]
+    UnknownTransport {
+        /// The transport.
+        transport: String,
+    },
+    /// A host, repository or tag that registries do not allow.
+    #[error("\"{text}\" is not an image name: {reason}")]
+    BadName {
+        /// What was given, escaped.
+        text: String,
+        /// What is wrong with it.
+        reason: NameFault,
+    },
+    /// A name of an image in a layout that does not follow the specification.
+    #[error(
+        "\"{name}\" is not a name of an image in a layout (letters and digits, joined by single - . _ : @ + or /)"
+    )]
+    BadRefName {
+        /// The name, escaped.
+        name: String,
+    },
+    /// A digest that is not one.
+    #[error(transparent)]
+    BadDigest(#[from] DigestError),
+    /// A digest where none can be checked.
+    #[error("{transport}: has no manifest whose digest could be checked: leave out \"@{digest}\"")]
+    DigestNotPossible {
+        /// The transport.
+        transport: &'static str,
+        /// The digest.
+        digest: Digest,
+    },
+    /// Two digests for one image.
+    #[error("\"{text}\" names two digests")]
+    TwoDigests {
+        /// What was given, escaped.
+        text: String,
+    },
+    /// A path with a NUL byte.
+    #[error("a path cannot hold a NUL byte")]
+    NulInPath,
+}
+
+/// What is wrong with a registry name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum NameFault {
+    /// The part before the first slash.
+    #[error("the host is not a host name, address or host:port")]
+    Host,
+    /// Upper case in the repository.
+    #[error("a repository is lower case")]
+    UpperCase,
+    /// Anything else in the repository.
+    #[error(
+        "a repository is lower-case letters and digits, joined by . _ __ or dashes, in parts divided by slashes"
+    )]
+    Repository,
+    /// A name that Docker takes for an image id.
+    #[error("64 hexadecimal digits alone are an image id, not a repository")]
+    ImageId,
+    /// The tag.
+    #[error(
+        "a tag is at most 128 letters, digits, dots, dashes and underscores, and does not begin with a dot or dash"
+    )]
+    Tag,
+    /// Host and repository together.
+    #[error("host and repository are longer than 255 bytes")]
+    TooLong,
+}
+
+impl ReferenceError {
+    /// What sort of failure this is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::UnknownTransport { .. } => ErrorKind::Unsupported,
+            Self::BadDigest(DigestError::UnsupportedAlgorithm { .. }) => ErrorKind::Unsupported,
+            _ => ErrorKind::Other,
+        }
+    }
+}
+
+/// Transports of skopeo and friends that we do not have. Without this list they would be taken for names on Docker Hub.
+const FOREIGN_TRANSPORTS: [&str; 6] =
+    ["containers-storage", "docker-daemon", "ostree", "sif", "tarball", "atomic"];
+
+impl Reference {
+    /// The transport, as it is typed, without its colon.
+    pub fn transport(&self) -> &'static str {
+        match self {
+            Self::Registry(_) => "docker",
+            Self::Oci { .. } => "oci",
+            Self::OciArchive { .. } => "oci-archive",
+            Self::DockerArchive { .. } => "docker-archive",
+            Self::Dir { .. } => "dir",
+            Self::Rootfs { .. } => "rootfs",
+            Self::Tar { .. } => "tar",
+        }
+    }
+
+    /// The digest that the reference pins.
+    pub fn digest(&self) -> Option<&Digest> {
+        match self {
+            Self::Registry(name) => name.digest.as_ref(),
+            Self::Oci { digest, .. } | Self::OciArchive { digest, .. } | Self::Dir { digest, .. } => {
+                digest.as_ref()
+            }
+            Self::DockerArchive { .. } | Self::Rootfs { .. } | Self::Tar { .. } => None,
+        }
+    }
+
+    /// The same image pinned to `pin`; where a reference cannot be pinned, itself.
+    #[must_use]
+    pub fn with_digest(mut self, pin: Digest) -> Self {
+        match &mut self {
+            Self::Registry(name) => name.digest = Some(pin),
+            Self::Oci { digest, .. } | Self::OciArchive { digest, .. } | Self::Dir { digest, .. } => {
+                *digest = Some(pin)
+            }
+            Self::DockerArchive { .. } | Self::Rootfs { .. } | Self::Tar { .. } => {}
+        }
+        self
+    }
+}
+
+impl FromStr for Reference {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        if let Some(name) = text.strip_prefix("docker://") {
+            return name.parse().map(Self::Registry);
+        }
+        match text.split_once(':') {
+            Some((transport, "")) if is_local(transport) => {
+                Err(ReferenceError::Empty { text: excerpt(text) })
+            }
+            Some(("oci", rest)) => {
+                let (dir, name, digest) = parse_layout(rest)?;
+                Ok(Self::Oci { dir, name, digest })
+            }
+            Some(("oci-archive", rest)) => {
+                let (file, name, digest) = parse_layout(rest)?;
+                Ok(Self::OciArchive { file, name, digest })
+            }
+            Some(("docker-archive", rest)) => parse_docker_archive(rest),
+            Some(("dir", rest)) => {
+                let (dir, digest) = split_digest(rest)?;
+                Ok(Self::Dir { dir: path(dir)?, digest })
+            }
+            Some(("rootfs", rest)) => Ok(Self::Rootfs { dir: path(unpinned("rootfs", rest)?)? }),
+            Some(("tar", "-")) => Ok(Self::Tar { file: None }),
+            Some(("tar", rest)) => Ok(Self::Tar { file: Some(path(unpinned("tar", rest)?)?) }),
+            Some((transport, rest)) if FOREIGN_TRANSPORTS.contains(&transport) || rest.starts_with("//") => {
+                Err(ReferenceError::UnknownTransport { transport: excerpt(transport) })
+            }
+            _ => text.parse().map(Self::Registry),
+        }
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (path, name, digest) = match self {
+            Self::Registry(name) => return write!(f, "docker://{name}"),
+            Self::Oci { dir, name, digest } => (Some(dir), name.as_ref(), digest.as_ref()),
+            Self::OciArchive { file, name, digest } => (Some(file), name.as_ref(), digest.as_ref()),
+            Self::DockerArchive { file, name } => (Some(file), name.as_ref(), None),
+            Self::Dir { dir, digest } => (Some(dir), None, digest.as_ref()),
+            Self::Rootfs { dir } => (Some(dir), None, None),
+            Self::Tar { file } => (file.as_ref(), None, None),
+        };
+        write!(f, "{}:", self.transport())?;
+        match path {
+            Some(path) => write!(f, "{}", path.display())?,
+            None => f.write_str("-")?,
+        }
+        name.iter().try_for_each(|name| write!(f, ":{name}"))?;
+        digest.iter().try_for_each(|digest| write!(f, "@{digest}"))
+    }
+}
+
+fn is_local(transport: &str) -> bool {
+    matches!(transport, "oci" | "oci-archive" | "docker-archive" | "dir" | "rootfs" | "tar")
+}
+
+/// `PATH[:name][@digest]`.
+fn parse_layout(text: &str) -> Result<(PathBuf, Option<String>, Option<Digest>), ReferenceError> {
+    let (rest, pin) = split_digest(text)?;
+    let Some((dir, name)) = rest.split_once(':') else { return Ok((path(rest)?, None, pin)) };
+    let dir = path(dir)?;
+    if name.is_empty() {
+        return Err(ReferenceError::Empty { text: excerpt(text) });
+    }
+    match (name.parse(), pin) {
+        (Ok(digest), None) => Ok((dir, None, Some(digest))),
+        (Ok(_), Some(_)) => Err(ReferenceError::TwoDigests { text: excerpt(text) }),
+        (Err(_), pin) if is_ref_name(name) => Ok((dir, Some(name.to_owned()), pin)),
+        _ => Err(ReferenceError::BadRefName { name: excerpt(name) }),
+    }
+}
+
+fn parse_docker_archive(text: &str) -> Result<Reference, ReferenceError> {
+    let rest = unpinned("docker-archive", text)?;
+    let (file, name) = match rest.split_once(':') {
+        Some((_, "")) => return Err(ReferenceError::Empty { text: excerpt(text) }),
+        Some((file, name)) => (file, Some(name.to_owned())),
+        None => (rest, None),
+    };
+    Ok(Reference::DockerArchive { file: path(file)?, name })
+}
+
+/// Takes `@sha256:…` off the end. What begins like a digest there must be one.
+fn split_digest(text: &str) -> Result<(&str, Option<Digest>), ReferenceError> {
+    match text.rsplit_once('@') {
+        Some((rest, digest)) if digest.starts_with("sha256:") || digest.starts_with("sha512:") => {
+            Ok((rest, Some(digest.parse()?)))
+        }
+        _ => Ok((text, None)),
+    }
+}
+
+fn unpinned<'a>(transport: &'static str, text: &'a str) -> Result<&'a str, ReferenceError> {
+    match split_digest(text)? {
+        (_, Some(digest)) => Err(ReferenceError::DigestNotPossible { transport, digest }),
+        (rest, None) => Ok(rest),
+    }
+}
+
+fn path(text: &str) -> Result<PathBuf, ReferenceError> {
+    match text {
+        "" => Err(ReferenceError::Empty { text: String::new() }),
+        _ if text.contains('\0') => Err(ReferenceError::NulInPath),
+        _ => Ok(PathBuf::from(text)),
+    }
+}
+
+/// The grammar of `org.opencontainers.image.ref.name` in the image specification: words of letters and digits, joined
+/// by one of `-._:@+` or by `--`, in parts divided by slashes.
+fn is_ref_name(name: &str) -> bool {
+    name.split('/').all(|part| {
+        let joined = part.replace("--", "-");
+        joined
+            .split(['-', '.', '_', ':', '@', '+'])
+            .all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric()))
+    })
+}
+
+#[cfg(test)]
+mod tests;

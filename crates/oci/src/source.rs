@@ -1,0 +1,33 @@
+//! Where images come from.
+
+use std::fs::File;
+use std::io::Read;
+
+use crate::descriptor::Descriptor;
+use crate::error::Error;
+
+/// One image or index, and everything it names.
+pub trait Source: Send + Sync {
+    /// The manifest or index that the reference names.
+    fn root(&self) -> &Descriptor;
+
+    /// The content of `descriptor` as a stream that is verified on the way: it ends without an error only if size and
+    /// digest are right.
+    fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, Error>;
+
+    /// The content of `descriptor` as a file to be read by ranges (`read_at`). Its length is the declared size; its
+    /// digest has *not* been verified: for content that carries digests of its parts.
+    fn open_file(&self, descriptor: &Descriptor) -> Result<File, Error>;
+
+    /// The verified content of `descriptor`, for small things. More than `limit` bytes are refused unread
+    /// ([`Error::TooLarge`]).
+    fn read(&self, descriptor: &Descriptor, limit: u64) -> Result<Vec<u8>, Error> {
+        let (digest, size) = (descriptor.digest, descriptor.size);
+        if size > limit {
+            return Err(Error::TooLarge { digest, size, limit });
+        }
+        let mut bytes = Vec::new();
+        self.open(descriptor)?.read_to_end(&mut bytes).map_err(|source| Error::reading(digest, source))?;
+        Ok(bytes)
+    }
+}

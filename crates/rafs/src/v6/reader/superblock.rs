@@ -1,0 +1,175 @@
+//! Superblocks and the places of the tables.
+
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+
+use super::ReadError;
+use super::bytes::Bytes;
+use crate::flags::ImageFlags;
+use crate::record::ChunkRecord;
+use crate::v6::layout::{
+    BLOCK, BLOCK_BITS, BlobEntry, COMPAT_RAFS_V6, DEVICE_SLOT, DEVICES_OFFSET, Device, ExtendedSuperblock,
+    INCOMPAT, MAGIC, SUPERBLOCK_OFFSET, Superblock,
+};
+use crate::{ChunkSize, Compressor, Digester, limits};
+
+const EXTENDED_OFFSET: u64 = SUPERBLOCK_OFFSET + size_of::<Superblock>() as u64;
+
+/// What the superblocks say, checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Super {
+    pub(crate) root_nid: u64,
+    /// Start of the metadata area.
+    pub(crate) area: u64,
+    pub(crate) flags: ImageFlags,
+    pub(crate) compressor: Compressor,
+    pub(crate) digester: Digester,
+    pub(crate) chunk_size: ChunkSize,
+    pub(crate) devices: Table,
+    pub(crate) blobs: Table,
+    pub(crate) chunks: Table,
+    pub(crate) prefetch: Table,
+}
+
+/// A table inside the bootstrap.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Table {
+    pub(crate) name: &'static str,
+    pub(crate) offset: u64,
+    pub(crate) size: u64,
+}
+
+impl Super {
+    pub(super) fn read(bytes: Bytes<'_>) -> Result<Self, ReadError> {
+        let size = bytes.len();
+        if size < BLOCK || !size.is_multiple_of(BLOCK) {
+            return Err(ReadError::Size { size });
+        }
+        let too_short = || ReadError::Size { size };
+        let superblock: Superblock = bytes.read(SUPERBLOCK_OFFSET).ok_or_else(too_short)?;
+        let extended: ExtendedSuperblock = bytes.read(EXTENDED_OFFSET).ok_or_else(too_short)?;
+        check_superblock(&superblock, size)?;
+        let bits = extended.flags.get();
+        let bad_flags = || ReadError::Flags { offset: EXTENDED_OFFSET, bits };
+        let flags = ImageFlags::from_bits(bits).ok_or_else(bad_flags)?;
+        if flags.contains(ImageFlags::TARFS_MODE) {
+            return Err(ReadError::Tarfs);
+        }
+        let blob_count = u64::from(superblock.extra_devices.get());
+        let found = Self {
+            root_nid: superblock.root_nid.get().into(),
+            area: u64::from(superblock.meta_block.get()).saturating_mul(BLOCK),
+            flags,
+            compressor: flags.compressor().ok_or_else(bad_flags)?,
+            digester: flags.digester().ok_or_else(bad_flags)?,
+            chunk_size: ChunkSize::new(extended.chunk_size.get().into())
+                .map_err(|source| ReadError::ChunkSize { offset: EXTENDED_OFFSET, source })?,
+            devices: Table {
+                name: "device table",
+                offset: DEVICES_OFFSET,
+                size: blob_count.saturating_mul(size_of::<Device>() as u64),
+            },
+            blobs: Table {
+                name: "blob table",
+                offset: extended.blob_table_offset.get(),
+                size: extended.blob_table_size.get().into(),
+            },
+            chunks: Table {
+                name: "chunk table",
+                offset: extended.chunk_table_offset.get(),
+                size: extended.chunk_table_size.get(),
+            },
+            prefetch: Table {
+                name: "prefetch table",
+                offset: extended.prefetch_table_offset.get(),
+                size: extended.prefetch_table_size.get().into(),
+            },
+        };
+        found.check_tables(blob_count, size)?;
+        Ok(found)
+    }
+
+    fn check_tables(&self, blob_count: u64, file_size: u64) -> Result<(), ReadError> {
+        let blobs_size = blob_count.saturating_mul(size_of::<BlobEntry>() as u64);
+        // An empty blob table has a place all the same.
+        let blobs_fit = self.blobs.size == blobs_size && self.blobs.offset.is_multiple_of(BLOCK);
+        if !blobs_fit || self.blobs.offset < BLOCK || self.blobs.offset > file_size {
+            return Err(self.blobs.misplaced());
+        }
+        let chunk_size = size_of::<ChunkRecord>() as u64;
+        if self.chunks.size != 0
+            && !(self.chunks.size.is_multiple_of(chunk_size) && self.chunks.offset.is_multiple_of(BLOCK))
+        {
+            return Err(self.chunks.misplaced());
+        }
+        if !(self.prefetch.size.is_multiple_of(4) && self.prefetch.offset.is_multiple_of(8)) {
+            return Err(self.prefetch.misplaced());
+        }
+        let tables = [self.blobs, self.chunks, self.prefetch];
+        let mut tables: Vec<Table> = tables.into_iter().filter(|table| table.size != 0).collect();
+        if let Some(table) = tables.iter().find(|table| table.offset < BLOCK) {
+            return Err(table.misplaced());
+        }
+        tables.push(self.devices);
+        if let Some(table) = tables.iter().find(|table| table.end().is_none_or(|end| end > file_size)) {
+            return Err(table.misplaced());
+        }
+        tables.sort_by_key(|table| table.offset);
+        for (table, other) in tables.iter().zip(tables.iter().skip(1)) {
+            if table.end().is_none_or(|end| end > other.offset) {
+                return Err(ReadError::TablesOverlap {
+                    table: table.name,
+                    other: other.name,
+                    offset: other.offset,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Table {
+    fn end(&self) -> Option<u64> {
+        self.offset.checked_add(self.size)
+    }
+
+    fn misplaced(&self) -> ReadError {
+        ReadError::Table { table: self.name, offset: self.offset, size: self.size }
+    }
+}
+
+fn check_superblock(found: &Superblock, file_size: u64) -> Result<(), ReadError> {
+    let extra_devices = found.extra_devices.get();
+    let area = u64::from(found.meta_block.get()).saturating_mul(BLOCK);
+    if found.magic.get() == MAGIC && found.block_bits == 9 {
+        return Err(ReadError::Tarfs);
+    }
+    // An image without blobs once had 4096 in its number of blocks.
+    let blocks_fit = extra_devices != 0 || [0, 4096].contains(&found.blocks.get());
+    let checks: [(&'static str, u64, bool); 13] = [
+        ("magic", found.magic.get().into(), found.magic.get() == MAGIC),
+        ("checksum", found.checksum.get().into(), found.checksum.get() == 0),
+        (
+            "feature_compat",
+            found.feature_compat.get().into(),
+            found.feature_compat.get() & COMPAT_RAFS_V6 != 0,
+        ),
+        ("block size", found.block_bits.into(), found.block_bits == BLOCK_BITS),
+        ("number of extensions", found.extension_slots.into(), found.extension_slots == 0),
+        ("root", found.root_nid.get().into(), found.root_nid.get() != 0),
+        ("number of names", found.inos.get(), found.inos.get() != 0),
+        ("number of blocks", found.blocks.get().into(), blocks_fit),
+        ("metadata area", area, area <= file_size),
+        ("shared attributes", found.xattr_block.get().into(), found.xattr_block.get() == 0),
+        (
+            "feature_incompat",
+            found.feature_incompat.get().into(),
+            found.feature_incompat.get() == INCOMPAT && found.compression.get() == 0,
+        ),
+        ("number of blobs", extra_devices.into(), usize::from(extra_devices) <= limits::MAX_BLOBS),
+        ("device table", found.device_slot.get().into(), found.device_slot.get() == DEVICE_SLOT),
+    ];
+    match checks.into_iter().find(|(.., fine)| !fine) {
+        Some((field, value, _)) => Err(ReadError::Superblock { field, offset: SUPERBLOCK_OFFSET, value }),
+        None => Ok(()),
+    }
+}
