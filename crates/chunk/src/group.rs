@@ -37,12 +37,25 @@ impl Group {
         self.ends.push(self.buffer.filled().len());
     }
 
+    /// Appends a chunk that `fill` writes straight into the group: it gets `length` bytes of any content and says how
+    /// many from the start of them are the chunk. None is no chunk. After an error the group is as it was.
+    pub fn fill<E>(
+        &mut self,
+        length: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<usize, E> {
+        let filled = fill(self.buffer.space(length))?.min(length);
+        if filled > 0 {
+            self.buffer.commit(filled);
+            self.ends.push(self.buffer.filled().len());
+        }
+        Ok(filled)
+    }
+
     /// Appends a chunk of exactly `length` bytes from `source`. After an error the group is as it was; a source
     /// that ends early is [`io::ErrorKind::UnexpectedEof`].
     pub fn read_chunk(&mut self, mut source: impl Read, length: usize) -> io::Result<()> {
-        source.read_exact(self.buffer.space(length))?;
-        self.buffer.commit(length);
-        self.ends.push(self.buffer.filled().len());
+        self.fill(length, |space| source.read_exact(space).map(|()| length))?;
         Ok(())
     }
 
@@ -103,11 +116,18 @@ mod tests {
         group.read_chunk(&b"two and more"[..], 3).unwrap();
         let error = group.read_chunk(&b"short"[..], 6).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(group.fill(9, |space| space.len().checked_sub(9).ok_or(())), Ok(0));
+        assert_eq!(group.fill(4, |_| Err(())), Err(()));
         group.push(b"three");
-        assert_eq!(group.chunks().collect::<Vec<_>>(), [&b"one"[..], b"two", b"three"]);
-        assert_eq!((group.len(), group.bytes()), (3, 11));
-        assert!(group.fits(Group::TARGET - 11) && !group.fits(Group::TARGET - 10));
+        let filled = group.fill(8, |space| {
+            space[..4].copy_from_slice(b"four");
+            Ok::<_, ()>(4)
+        });
+        assert_eq!(filled, Ok(4));
+        assert_eq!(group.chunks().collect::<Vec<_>>(), [&b"one"[..], b"two", b"three", b"four"]);
+        assert_eq!((group.len(), group.bytes()), (4, 15));
+        assert!(group.fits(Group::TARGET - 15) && !group.fits(Group::TARGET - 14));
         assert!(!group.fits(usize::MAX));
-        assert_eq!(group.into_buffer().filled(), b"onetwothree");
+        assert_eq!(group.into_buffer().filled(), b"onetwothreefour");
     }
 }

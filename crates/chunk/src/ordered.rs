@@ -136,11 +136,6 @@ impl<R, F> Pipe<R, F> {
         self.flying.is_empty() || self.load < self.window
     }
 
-    /// Whether anything is in flight.
-    pub(crate) fn is_busy(&self) -> bool {
-        !self.flying.is_empty()
-    }
-
     /// Hands an item to the threads.
     pub(crate) fn push<T>(&mut self, cost: usize, item: T)
     where
@@ -166,14 +161,23 @@ impl<R, F> Pipe<R, F> {
 
     /// Waits for the oldest result. `None` when nothing is in flight.
     pub(crate) fn pop(&mut self) -> Option<R> {
-        let (cost, receiver) = self.flying.pop_front()?;
-        self.load -= cost;
-        match receiver.recv() {
-            Ok(Ok(result)) => Some(result),
-            Ok(Err(panic)) => panic::resume_unwind(panic),
-            // A job leaves the queue by running, which sends, or by the drop of this very pipeline.
-            Err(mpsc::RecvError) => unreachable!("a job ended without a result"),
-        }
+        let (_, receiver) = self.flying.front()?;
+        // A job leaves the queue by running, which sends, or by the drop of this very pipeline.
+        let Ok(result) = receiver.recv() else { unreachable!("a job ended without a result") };
+        Some(self.landed(result))
+    }
+
+    /// The oldest result, if it is there already.
+    pub(crate) fn pop_ready(&mut self) -> Option<R> {
+        let (_, receiver) = self.flying.front()?;
+        let result = receiver.try_recv().ok()?;
+        Some(self.landed(result))
+    }
+
+    /// Takes the oldest item, whose result this is, out of the books.
+    fn landed(&mut self, result: thread::Result<R>) -> R {
+        self.load -= self.flying.pop_front().map_or(0, |(cost, _)| cost);
+        result.unwrap_or_else(|panic| panic::resume_unwind(panic))
     }
 }
 

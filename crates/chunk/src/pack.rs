@@ -117,14 +117,20 @@ fn run<E, W: Write>(
     let mut seen = Seen::over(writer.chunks());
     for hashed in hashed {
         let Some(fresh) = deduplicate(hashed, chunk_size, &mut seen, writer, &mut packing)? else { continue };
-        while !storing.has_room() {
-            append(storing.pop(), writer, &mut packing)?;
+        while !storing.has_room()
+            && let Some(stored) = storing.pop()
+        {
+            append(stored, writer, &mut packing)?;
         }
         // The stored form will take as much again.
         storing.push(2 * fresh.group.memory(), fresh);
+        // Memory goes back as early as it can, and stored bytes are written while caches still have them.
+        while let Some(stored) = storing.pop_ready() {
+            append(stored, writer, &mut packing)?;
+        }
     }
-    while storing.is_busy() {
-        append(storing.pop(), writer, &mut packing)?;
+    while let Some(stored) = storing.pop() {
+        append(stored, writer, &mut packing)?;
     }
     input_error.map_or(Ok(packing), |error| Err(PackError::Input(error)))
 }
@@ -215,11 +221,10 @@ fn store(worker: &mut Worker, compression: Compression, fresh: Fresh) -> io::Res
 }
 
 fn append<E, W: Write>(
-    stored: Option<io::Result<Stored>>,
+    stored: io::Result<Stored>,
     writer: &mut BlobWriter<W>,
     packing: &mut Packing,
 ) -> Result<(), PackError<E>> {
-    let Some(stored) = stored else { return Ok(()) };
     let Stored { bytes, lengths } = stored.map_err(PackError::Compress)?;
     writer.store(bytes.filled(), lengths)?;
     packing.stored += bytes.filled().len() as u64;

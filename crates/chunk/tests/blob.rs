@@ -113,7 +113,8 @@ fn chunk_records_are_claims() {
     let blob = finished.blob.unwrap();
     let good = *blob.chunks.get(3).unwrap();
     let end = reader.data_size();
-    let cases: [(&dyn Fn(&mut Chunk), ChunkError); 9] = [
+    type Change<'a> = &'a dyn Fn(&mut Chunk);
+    let cases: [(Change, ChunkError); 9] = [
         (&|chunk| chunk.compressed_offset = u64::MAX, ChunkError::Bounds { end }),
         (&|chunk| chunk.compressed_offset = end, ChunkError::Bounds { end }),
         (&|chunk| chunk.uncompressed_size = 0, ChunkError::Length { plain: 0 }),
@@ -236,6 +237,39 @@ fn a_section_that_claims_too_much_is_not_believed() {
     bytes[entry + 72..entry + 80].copy_from_slice(&(1_u64 << 31).to_le_bytes());
     let error = open(&bytes).bootstrap().unwrap_err();
     assert!(matches!(error, BlobError::TooLarge { size, .. } if size == 1 << 31), "{error:?}");
+}
+
+#[test]
+fn more_chunks_than_bytes_are_not_believed() {
+    let (mut bytes, finished, _) = sample("none");
+    let ci = finished.blob.unwrap().ci;
+    let header = (ci.offset + ci.compressed_size) as usize;
+    // The second entry of the table of contents is the CI, and must agree.
+    let entry = bytes.len() - 512 - 5 * 128 + 128;
+    let count = 1_u32 << 23;
+    bytes[header + 12..header + 16].copy_from_slice(&count.to_le_bytes());
+    for at in [header + 32, entry + 72] {
+        bytes[at..at + 8].copy_from_slice(&(u64::from(count) * 16).to_le_bytes());
+    }
+    let error = open(&bytes).blob_meta().unwrap_err();
+    assert!(matches!(error, BlobError::TooManyChunks { count: found, .. } if found == count), "{error:?}");
+}
+
+#[test]
+fn files_and_sources_that_fail() {
+    let (bytes, finished, _) = sample("zstd");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("blob");
+    std::fs::write(&path, &bytes).unwrap();
+    let file = std::fs::File::options().read(true).write(true).open(&path).unwrap();
+    let reader = BlobReader::open(std::sync::Arc::new(file.try_clone().unwrap())).unwrap();
+    assert_eq!((reader.size(), reader.bootstrap().unwrap().as_slice()), (finished.size, BOOTSTRAP));
+    // Someone cuts the file while it is read.
+    file.set_len(100).unwrap();
+    let error = reader.bootstrap().unwrap_err();
+    assert!(
+        matches!(error, BlobError::Read { source, .. } if source.kind() == std::io::ErrorKind::UnexpectedEof)
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io;
 
 use nydus_convert_chunk::{BlobError, PackError, WriteError};
 use nydus_convert_layer::LayerError;
-use nydus_convert_oci::{self as oci, DiffId, Digest, ErrorKind};
+use nydus_convert_oci::{self as oci, DecompressError, DiffId, Digest, ErrorKind};
 use nydus_convert_rafs::{EntryPath, TreeError, v6};
 use thiserror::Error;
 
@@ -50,6 +50,14 @@ pub enum Error {
     /// Reading or writing images.
     #[error(transparent)]
     Oci(#[from] oci::Error),
+    /// The target cannot be written to.
+    #[error("target {reference}")]
+    Target {
+        /// The target.
+        reference: String,
+        /// Why.
+        source: oci::Error,
+    },
     /// One image of an index.
     #[error("image for {platform}")]
     Platform {
@@ -236,8 +244,12 @@ impl LayerFailure {
     /// What sort of failure this is.
     pub fn kind(&self) -> Kind {
         match self {
+            Self::Source(oci::Error::Decompress(error)) => damaged_stream(error),
             Self::Source(error) => error.kind().into(),
-            Self::Tar(LayerError::Read { source, .. }) => ErrorKind::of_io(source).into(),
+            Self::Tar(LayerError::Read { source, .. }) => match oci::find_in::<DecompressError>(source) {
+                Some(error) => damaged_stream(error),
+                None => ErrorKind::of_io(source).into(),
+            },
             Self::Tar(LayerError::NotATar { .. }) => Kind::Source,
             Self::DiffId { .. } => Kind::NotFaithful,
             Self::Write(WriteError::Io { source, .. }) => ErrorKind::of_io(source).into(),
@@ -251,6 +263,14 @@ impl LayerFailure {
     /// Whether damaged source bytes may be the cause, so that comparing them with their digest tells more.
     pub(crate) fn may_be_damage(&self) -> bool {
         matches!(self, Self::Source(_) | Self::Tar(_) | Self::ShortContent { .. } | Self::DiffId { .. })
+    }
+}
+
+/// A stream that has the right digest and yet cannot be unpacked: nothing was mixed up, it was made like that.
+fn damaged_stream(error: &DecompressError) -> Kind {
+    match error.kind() {
+        ErrorKind::Verification => Kind::Failed,
+        kind => kind.into(),
     }
 }
 
@@ -270,6 +290,11 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Oci(error) => error.kind().into(),
+            Self::Target { source, .. } => match Kind::from(source.kind()) {
+                // Exit codes speak of sources that are not there or of no use.
+                Kind::Source => Kind::Failed,
+                kind => kind,
+            },
             Self::Platform { source, .. } => source.kind(),
             Self::Layer { source, .. } => source.kind(),
             Self::NotFaithful { .. } | Self::Nydus(_) => Kind::NotFaithful,

@@ -76,6 +76,8 @@ impl<'a> Draft<'a> {
             b'D' => Shape::DumpDirectory,
             _ => Shape::Unsupported,
         };
+        // Records about content that nobody reads mean nothing.
+        let sparse = sparse.filter(|_| !matches!(shape, Shape::DumpDirectory | Shape::Unsupported));
         let draft = Self { header, extensions, offset, path, shape, sparse };
         if draft.sparse.is_some() && shape != Shape::File {
             return Err(draft.bad_sparse(SparseError::NotAFile));
@@ -104,8 +106,7 @@ impl<'a> Draft<'a> {
 
     /// Bytes behind the header, as declared.
     pub fn stored_size(&self) -> Result<u64, LayerError> {
-        let size = self.number(Field::Size, Key::Size, self.header.size())?;
-        u64::try_from(size).map_err(|_| self.bad_number(Field::Size, Key::Size, self.header.size()))
+        stored_size(self.header, self.extensions, || self.place())
     }
 
     /// Size of a sparse file with its holes; `stored` where the records do not say.
@@ -140,7 +141,7 @@ impl<'a> Draft<'a> {
 
     pub fn metadata(&self) -> Result<Metadata, LayerError> {
         let Some(mode) = header_number(self.header.mode()) else {
-            return Err(self.bad_number_as(Field::Mode, self.header.mode()));
+            return Err(bad_number(self.place(), Field::Mode, self.header.mode()));
         };
         Ok(Metadata {
             // Masked to 12 bits: the type bits that some writers add say nothing that the type flag does not.
@@ -208,14 +209,28 @@ impl<'a> Draft<'a> {
     }
 
     fn bad_number(&self, field: Field, key: Key, raw: &[u8]) -> LayerError {
-        self.bad_number_as(field, self.extensions.pax.value(key).unwrap_or(raw))
+        bad_number(self.place(), field, self.extensions.pax.value(key).unwrap_or(raw))
     }
+}
 
-    fn bad_number_as(&self, field: Field, value: &[u8]) -> LayerError {
-        // A record may have a megabyte; what makes it wrong shows earlier.
-        let value = value.get(..64).unwrap_or(value).to_vec();
-        LayerError::BadNumber { at: self.place(), field, value }
-    }
+/// Bytes behind a header, as the PAX record or the header declares them.
+pub(crate) fn stored_size(
+    header: &Header,
+    extensions: &Extensions,
+    place: impl FnOnce() -> Place,
+) -> Result<u64, LayerError> {
+    let (size, value) = match extensions.pax.value(Key::Size) {
+        Some(text) => (decimal(text), text),
+        None => (header_number(header.size()), header.size()),
+    };
+    let size = size.and_then(|size| u64::try_from(size).ok());
+    size.ok_or_else(|| bad_number(place(), Field::Size, value))
+}
+
+fn bad_number(at: Place, field: Field, value: &[u8]) -> LayerError {
+    // A record may have a megabyte; what makes it wrong shows earlier.
+    let value = value.get(..64).unwrap_or(value).to_vec();
+    LayerError::BadNumber { at, field, value }
 }
 
 /// The path, the sparse form (it may name the file), and whether the name before that ends in a slash.

@@ -151,14 +151,15 @@ pub(crate) fn until_nul(field: &[u8]) -> &[u8] {
 fn has_valid_checksum(block: &[u8; BLOCK]) -> bool {
     let field = &block[148..156];
     let Some(expected) = header_number(field) else { return false };
-    let sum = |bytes: &[u8]| bytes.iter().map(|&byte| i64::from(byte)).sum::<i64>();
-    let unsigned = sum(block) - sum(field) + 8 * i64::from(b' ');
-    if unsigned == expected {
+    // 32 bits: wide enough for a block, narrow enough to be summed in vectors.
+    let sum = |bytes: &[u8]| bytes.iter().map(|&byte| u32::from(byte)).sum::<u32>();
+    let unsigned = sum(block) - sum(field) + 8 * u32::from(b' ');
+    if i64::from(unsigned) == expected {
         return true;
     }
-    let is_negative = |byte: &&u8| **byte >= 0x80;
-    let negatives = block.iter().filter(is_negative).count() - field.iter().filter(is_negative).count();
-    i64::try_from(negatives).is_ok_and(|negatives| unsigned - 256 * negatives == expected)
+    let negatives = |bytes: &[u8]| bytes.iter().map(|&byte| u32::from(byte >> 7)).sum::<u32>();
+    let excess = 256 * (negatives(block) - negatives(field));
+    i64::from(unsigned) - i64::from(excess) == expected
 }
 
 fn dialect(block: &[u8; BLOCK]) -> Dialect {

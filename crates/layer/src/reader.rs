@@ -20,7 +20,7 @@ use std::io::Read;
 
 use nydus_convert_rafs::EntryPath;
 
-use crate::assemble::{Draft, Extensions, Shape};
+use crate::assemble::{Draft, Extensions, Shape, stored_size};
 use crate::blocks::{Blocks, Piece};
 use crate::entry::Entry;
 use crate::error::{Field, LayerError, Place};
@@ -157,7 +157,7 @@ impl<R: Read, T: Tape> LayerReader<R, T> {
             match header.typeflag() {
                 b'x' | b'X' | b'g' | b'L' | b'K' => self.read_extension(offset, &header)?,
                 b'V' => {
-                    let size = extension_size(offset, &header)?;
+                    let size = stored_size(&header, &self.extensions, || Place { offset, path: None })?;
                     self.content = Content::stored(Piece::Opaque, size);
                     self.skip_content()?;
                     self.extensions.clear();

@@ -155,8 +155,10 @@ fn content_of_types_that_nobody_reads() {
         let tar = Tar::new().entry(Head::gnu(typeflag, "n"), &inner).file("next", b"").end();
         assert_eq!(paths(&tar), ["/n", "/next"]);
     }
-    let tar = Tar::new().entry(Head::gnu(b'V', "label"), &[1; 600]).file("next", b"").end();
+    let tar = Tar::new().entry(Head::gnu(b'V', "a/../label"), &[1; 600]).file("next", b"").end();
     assert_eq!(paths(&tar), ["/next"]);
+    let tar = Tar::new().pax(&[("size", b"600")]).head(Head::gnu(b'V', "label")).raw(&[1; 600]).pad();
+    assert_eq!(paths(&tar.file("next", b"").end()), ["/next"]);
 }
 
 #[test]

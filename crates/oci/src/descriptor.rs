@@ -11,8 +11,8 @@ use crate::platform::Platform;
 /// Annotations in the order of their keys.
 pub type Annotations = BTreeMap<String, String>;
 
-/// A descriptor of the OCI image specification (or of a Docker manifest, which is a subset of it). Fields that are
-/// not known here are kept.
+/// A descriptor of the OCI image specification (or of a Docker manifest, which is a subset of it). Fields
+/// that are not known here are kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {

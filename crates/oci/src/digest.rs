@@ -1,7 +1,8 @@
 //! Digests of content, and readers and writers that compute them on the way.
 //!
-//! A [`Digest`] is parsed at the edge: `algorithm ":" lower-case hex`, of exactly the algorithm's length. What got
-//! through the parser is safe as a path component. This is the only file of the crate that names the hash library.
+//! A [`Digest`] is parsed at the edge: `algorithm ":" lower-case hex`, of exactly the algorithm's length.
+//! What got through the parser is safe as a path component. This is the only file of the crate that names the
+//! hash library.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -221,7 +222,8 @@ impl<R: Read> HashingReader<R> {
         Self { inner, hasher: Hasher::new(Algorithm::Sha256), count: 0 }
     }
 
-    /// The reader, the digest and the number of bytes that passed. Says nothing about bytes that were not read.
+    /// The reader, the digest and the number of bytes that passed. Says nothing about bytes that were not
+    /// read.
     pub fn finish(self) -> (R, Digest, u64) {
         (self.inner, self.hasher.finish(), self.count)
     }
@@ -288,7 +290,8 @@ fn hex_digit(digit: u8) -> Option<u8> {
     }
 }
 
-/// The specification's grammar of algorithm names: words of lower-case letters and digits, joined by one of `+._-`.
+/// The specification's grammar of algorithm names: words of lower-case letters and digits, joined by one of
+/// `+._-`.
 fn is_algorithm_name(text: &str) -> bool {
     text.split(['+', '.', '_', '-'])
         .all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()))

@@ -56,7 +56,7 @@ pub enum Error {
     Image(#[from] ImageError),
     /// Bytes that are not the ones a descriptor names.
     #[error(transparent)]
-    Verify(#[from] VerifyError),
+    Verify(Box<VerifyError>),
     /// A bootstrap layer.
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
@@ -87,6 +87,13 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+}
+
+/// Two digests are much to carry through every result.
+impl From<VerifyError> for Error {
+    fn from(error: VerifyError) -> Self {
+        Self::Verify(Box::new(error))
+    }
 }
 
 impl Error {
@@ -170,9 +177,11 @@ impl ErrorKind {
     }
 }
 
-/// The first error of type `E` that hides in `error`: directly, in an [`io::Error`] inside, or among the sources.
+/// The first error of type `E` that hides in `error`: directly, in an [`io::Error`] inside, or among the
+/// sources.
 pub fn find_in<E: StdError + 'static>(error: &io::Error) -> Option<&E> {
-    // An io::Error does not name its content as its source, but that content's source: both ways must be looked at.
+    // An io::Error does not name its content as its source, but that content's source: both ways must be
+    // looked at.
     let mut next: Option<&(dyn StdError + 'static)> = error.get_ref().map(|inner| inner as _);
     while let Some(current) = next {
         if let Some(found) = current.downcast_ref::<E>() {
@@ -186,8 +195,8 @@ pub fn find_in<E: StdError + 'static>(error: &io::Error) -> Option<&E> {
     None
 }
 
-/// The beginning of text from outside, escaped, for a message: nobody wants a megabyte or a terminal's control
-/// sequences in an error.
+/// The beginning of text from outside, escaped, for a message: nobody wants a megabyte or a terminal's
+/// control sequences in an error.
 pub(crate) fn excerpt(text: &str) -> String {
     const MAX_CHARS: usize = 100;
     let mut short: String = text.chars().take(MAX_CHARS).collect::<String>().escape_debug().collect();

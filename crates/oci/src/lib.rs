@@ -8,9 +8,9 @@
 //! | [`compression`] | gzip and zstd layer streams to plain bytes |
 //! | [`nydus`] | constants, bootstrap layer, config, manifest and index of a Nydus image |
 //!
-//! Everything is synchronous. Bytes that come from outside are verified against their descriptors by the readers this
-//! crate gives ([`VerifyingReader`]); JSON that this crate writes is compact, in a fixed order and without a clock.
-//! Every error has a [`kind`](Error::kind) from which an exit code follows.
+//! Everything is synchronous. Bytes that come from outside are verified against their descriptors by the
+//! readers this crate gives ([`VerifyingReader`]); JSON that this crate writes is compact, in a fixed order
+//! and without a clock. Every error has a [`kind`](Error::kind) from which an exit code follows.
 
 #![forbid(unsafe_code)]
 

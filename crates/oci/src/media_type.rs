@@ -12,7 +12,8 @@ pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 /// OCI layer, zstd (image-spec 1.1).
 pub const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
-/// OCI layer that must not be redistributed, and its compressed forms by suffix (image-spec, deprecated in 1.1).
+/// OCI layer that must not be redistributed, and its compressed forms by suffix (image-spec, deprecated in
+/// 1.1).
 pub const OCI_LAYER_NONDISTRIBUTABLE: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar";
 /// OCI artifact manifest (image-spec 1.1 release candidates; removed, still met).
 pub const OCI_ARTIFACT: &str = "application/vnd.oci.artifact.manifest.v1+json";
@@ -39,7 +40,8 @@ pub const DOCKER_SCHEMA1_SIGNED: &str = "application/vnd.docker.distribution.man
 /// Suffix of layers that ocicrypt encrypted.
 pub const ENCRYPTED_SUFFIX: &str = "+encrypted";
 
-/// What a layer's media type says about it. The compression is never taken from here: magic bytes are right more often.
+/// What a layer's media type says about it. The compression is never taken from here: magic bytes are right
+/// more often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LayerForm {
     /// A tar, perhaps compressed.

@@ -11,7 +11,8 @@ use crate::ErrorKind;
 use crate::descriptor::null_is_default;
 use crate::error::excerpt;
 
-/// What an image runs on. Kept as it was written; compare with [`Platform::matches`], which knows the aliases.
+/// What an image runs on. Kept as it was written; compare with [`Platform::matches`], which knows the
+/// aliases.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Platform {
     /// CPU architecture, in Go's names.
@@ -59,7 +60,8 @@ impl Platform {
     }
 
     /// The same platform in the names that are compared: lower case, aliases resolved, a variant that is the
-    /// architecture's default left out (`arm64/v8` is `arm64`) or filled in (`arm` is `arm/v7`), as containerd does it.
+    /// architecture's default left out (`arm64/v8` is `arm64`) or filled in (`arm` is `arm/v7`), as
+    /// containerd does it.
     #[must_use]
     pub fn normalized(&self) -> Self {
         let os = self.os.to_lowercase();
@@ -73,8 +75,8 @@ impl Platform {
         }
     }
 
-    /// Whether an image for this platform is what somebody means who asks for `wanted`: os, architecture and variant
-    /// are the same.
+    /// Whether an image for this platform is what somebody means who asks for `wanted`: os, architecture and
+    /// variant are the same.
     pub fn matches(&self, wanted: &Self) -> bool {
         let (mine, wanted) = (self.normalized(), wanted.normalized());
         (mine.os, mine.architecture, mine.variant) == (wanted.os, wanted.architecture, wanted.variant)

@@ -19,8 +19,8 @@ pub trait Sink: Send + Sync {
     /// A new blob, written piece by piece.
     fn blob(&self) -> Result<BlobWriter, Error>;
 
-    /// Whether the target holds this content already. Then it need not be written again: the sink has taken note that
-    /// the image needs it.
+    /// Whether the target holds this content already. Then it need not be written again: the sink has taken
+    /// note that the image needs it.
     fn has(&self, descriptor: &Descriptor) -> Result<bool, Error>;
 
     /// Publishes `root` under the name the sink was made for, after everything that was written.
@@ -80,8 +80,8 @@ impl BlobWriter {
         Self { plain, hasher: Hasher::new(Algorithm::Sha256) }
     }
 
-    /// The same blob without hashing, for callers who hash the very same bytes themselves. To be called before
-    /// anything is written; what was written before keeps its place.
+    /// The same blob without hashing, for callers who hash the very same bytes themselves. To be called
+    /// before anything is written; what was written before keeps its place.
     pub fn prehashed(self) -> PrehashedBlobWriter {
         self.plain
     }
@@ -92,7 +92,8 @@ impl BlobWriter {
         self.plain.finish_as(self.hasher.finish(), size)
     }
 
-    /// Ends the blob and compares it with what the caller expects. (A SHA-512 is taken at its word: SHA-256 was hashed.)
+    /// Ends the blob and compares it with what the caller expects. (A SHA-512 is taken at its word: SHA-256
+    /// was hashed.)
     pub fn finish_as(self, digest: Digest, size: u64) -> Result<Blob, Error> {
         let actual = self.hasher.finish();
         if digest.algorithm() == actual.algorithm() && digest != actual {
@@ -121,7 +122,8 @@ pub struct PrehashedBlobWriter {
 }
 
 impl PrehashedBlobWriter {
-    /// Ends the blob under the digest of exactly the bytes written, which the caller computed. Only `size` is compared.
+    /// Ends the blob under the digest of exactly the bytes written, which the caller computed. Only `size` is
+    /// compared.
     pub fn finish_as(self, digest: Digest, size: u64) -> Result<Blob, Error> {
         if size != self.count {
             return Err(VerifyError::SizeMismatch { digest, expected: size, actual: self.count }.into());

@@ -11,12 +11,12 @@ pub trait Source: Send + Sync {
     /// The manifest or index that the reference names.
     fn root(&self) -> &Descriptor;
 
-    /// The content of `descriptor` as a stream that is verified on the way: it ends without an error only if size and
-    /// digest are right.
+    /// The content of `descriptor` as a stream that is verified on the way: it ends without an error only if
+    /// size and digest are right.
     fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, Error>;
 
-    /// The content of `descriptor` as a file to be read by ranges (`read_at`). Its length is the declared size; its
-    /// digest has *not* been verified: for content that carries digests of its parts.
+    /// The content of `descriptor` as a file to be read by ranges (`read_at`). Its length is the declared
+    /// size; its digest has *not* been verified: for content that carries digests of its parts.
     fn open_file(&self, descriptor: &Descriptor) -> Result<File, Error>;
 
     /// The verified content of `descriptor`, for small things. More than `limit` bytes are refused unread

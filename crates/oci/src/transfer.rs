@@ -10,12 +10,12 @@ use crate::media_type;
 use crate::sink::Sink;
 use crate::source::Source;
 
-/// Indexes inside indexes that are followed. Real images have one level; a chain of digests cannot be circular, but it
-/// can be long.
+/// Indexes inside indexes that are followed. Real images have one level; a chain of digests cannot be
+/// circular, but it can be long.
 const MAX_DEPTH: usize = 8;
 
-/// Copies `descriptor` and, if it is a manifest or an index, everything it names: image or artifact, Nydus or not.
-/// What it names is complete in `sink` before it itself is.
+/// Copies `descriptor` and, if it is a manifest or an index, everything it names: image or artifact, Nydus or
+/// not. What it names is complete in `sink` before it itself is.
 pub fn copy_image(source: &dyn Source, sink: &dyn Sink, descriptor: &Descriptor) -> Result<(), Error> {
     copy_below(source, sink, descriptor, MAX_DEPTH)
 }
@@ -48,8 +48,8 @@ fn is_manifest(media_type: &str) -> bool {
     )
 }
 
-/// Every descriptor of a manifest or index of any sort, but for `subject`, which names what the image belongs to, not
-/// what belongs to it.
+/// Every descriptor of a manifest or index of any sort, but for `subject`, which names what the image belongs
+/// to, not what belongs to it.
 fn children(descriptor: &Descriptor, bytes: &[u8]) -> Result<Vec<Descriptor>, Error> {
     #[derive(Deserialize)]
     struct Parts {

@@ -46,9 +46,9 @@ impl VerifyError {
 /// A reader that gives exactly the content a descriptor names, or an error (a [`VerifyError`] inside an
 /// [`io::Error`]).
 ///
-/// The last bytes are given only after size and digest proved right, so who has received all declared bytes has
-/// received the declared content. A stream longer than declared fails there and is not read any further. After
-/// an error every further read fails with the same error.
+/// The last bytes are given only after size and digest proved right, so who has received all declared bytes
+/// has received the declared content. A stream longer than declared fails there and is not read any further.
+/// After an error every further read fails with the same error.
 pub struct VerifyingReader<R> {
     inner: R,
     expected: Digest,
@@ -155,7 +155,7 @@ mod tests {
         digest: Digest,
         size: u64,
         step: usize,
-    ) -> Result<Vec<u8>, (Vec<u8>, VerifyError)> {
+    ) -> Result<Vec<u8>, Box<(Vec<u8>, VerifyError)>> {
         let mut reader = VerifyingReader::with(data, digest, size);
         let (mut out, mut buf) = (Vec::new(), vec![0; step]);
         loop {
@@ -166,7 +166,7 @@ mod tests {
                     let found = find_in::<VerifyError>(&error).unwrap().clone();
                     let again = reader.read(&mut buf).unwrap_err();
                     assert_eq!(find_in::<VerifyError>(&again), Some(&found), "errors stay");
-                    return Err((out, found));
+                    return Err(Box::new((out, found)));
                 }
             }
         }
@@ -180,12 +180,12 @@ mod tests {
         let size = data.len() as u64;
         for step in [1, 5, 12, 100] {
             assert_eq!(read_all(data, right, size, step).unwrap(), data);
-            let (out, error) = read_all(data, wrong, size, step).unwrap_err();
+            let (out, error) = *read_all(data, wrong, size, step).unwrap_err();
             assert_eq!(error, VerifyError::DigestMismatch { expected: wrong, actual: right });
             assert!(out.len() < data.len(), "the last bytes are held back");
-            let (_, error) = read_all(data, right, size + 1, step).unwrap_err();
+            let (_, error) = *read_all(data, right, size + 1, step).unwrap_err();
             assert_eq!(error, VerifyError::SizeMismatch { digest: right, expected: size + 1, actual: size });
-            let (out, error) = read_all(data, right, size - 1, step).unwrap_err();
+            let (out, error) = *read_all(data, right, size - 1, step).unwrap_err();
             assert_eq!(error, VerifyError::SizeMismatch { digest: right, expected: size - 1, actual: size });
             assert!(out.len() < data.len());
         }

@@ -88,7 +88,8 @@ fn a_full_disk() {
     }
 }
 
-/// A disk with room for `inodes` files fails at another step for every number: each one must leave the target as it was.
+/// A disk with room for `inodes` files fails at another step for every number: each one must leave the target
+/// as it was.
 #[test]
 fn a_disk_that_fills_up_at_any_step() {
     require!("root");

@@ -370,36 +370,6 @@ impl Tree {
         Ok(Found::Directory(stack.last().copied().unwrap_or(self.root())))
     }
 
-    /// The path of a directory, if any leads to it. Searches the whole tree: for messages.
-    pub(crate) fn path_of(&self, directory: InodeId) -> Option<EntryPath> {
-        let mut parents: Vec<Option<InodeId>> = vec![None; self.inodes.len()];
-        let mut stack = vec![self.root()];
-        while let Some(at) = stack.pop() {
-            if at == directory {
-                return Some(self.path_through(directory, &parents));
-            }
-            for (_, child) in self.directory(at).into_iter().flat_map(Directory::iter) {
-                if child != self.root() && self.directory(child).is_some() && parents[child.index()].is_none()
-                {
-                    parents[child.index()] = Some(at);
-                    stack.push(child);
-                }
-            }
-        }
-        None
-    }
-
-    fn path_through(&self, directory: InodeId, parents: &[Option<InodeId>]) -> EntryPath {
-        let mut names = Vec::new();
-        let mut at = directory;
-        while let Some(parent) = parents[at.index()] {
-            let mut children = self.directory(parent).into_iter().flat_map(Directory::iter);
-            names.extend(children.find(|(_, child)| *child == at).map(|(name, _)| name));
-            at = parent;
-        }
-        names.iter().rev().fold(EntryPath::root(), |path, name| path.join(name))
-    }
-
     /// All names in depth-first order, the root first, siblings in byte order.
     pub fn walk(&self) -> impl Iterator<Item = WalkEntry<'_>> {
         let mut stack = vec![(EntryPath::root(), self.root())];

@@ -240,10 +240,10 @@ fn cuts_matter_where_they_are_said_to() {
         out
     };
     let once = encode(Cuts::Harmless);
-    let cut = encode(Cuts::At(vec![65_535]));
+    let cut = encode(Cuts::At([65_535].into()));
     assert_ne!(once, cut);
     assert_eq!(cut, encode(Cuts::Every(NonZeroU64::new(65_535).unwrap())));
-    assert_eq!(once, encode(Cuts::At(vec![512, 32_768, 65_536, 65_537])));
+    assert_eq!(once, encode(Cuts::At([512, 32_768, 65_536, 65_537].into())));
     // The first wrong match is found at 65274; the cut to try follows from that.
-    assert_eq!(cut, encode(Cuts::At(vec![65_274 | 32_767])));
+    assert_eq!(cut, encode(Cuts::At([65_274 | 32_767].into())));
 }

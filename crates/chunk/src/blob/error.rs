@@ -80,6 +80,14 @@ pub enum BlobError {
         /// The bound.
         limit: u64,
     },
+    /// More chunks than the blob has bytes for.
+    #[error("the blob claims {count} chunks in {limit} bytes of chunk data")]
+    TooManyChunks {
+        /// What it claims.
+        count: u32,
+        /// Length of the chunk data in bytes.
+        limit: u64,
+    },
     /// A section that does not decompress.
     #[error("section {section} at {offset} does not decompress")]
     Decompress {

@@ -111,6 +111,11 @@ impl<S: ReadAt> BlobReader<S> {
             return if lost { Err(BlobError::Missing { section: section::BLOB_META }) } else { Ok(None) };
         };
         let header = self.ci_header(meta)?;
+        // Each takes a byte at least, so no small blob can make us allocate for many.
+        let (count, limit) = (header.entries, self.data_size());
+        if u64::from(count) > limit {
+            return Err(BlobError::TooManyChunks { count, limit });
+        }
         let location = header.location;
         let payload =
             self.plain(meta, location.compressor, location.compressed_size, location.uncompressed_size)?;

@@ -3,7 +3,7 @@
 //! ```text
 //!   … │ section │ header 512 │ section │ header 512 │ table of contents │ header 512
 //!                                                     entries name offsets ──┘
-//!   without a table:   ◄── its size leads to ──┘ ◄── the one before ──┘
+//!   without a table:   ◄── its size tells where ──┘ ◄── the one before ──┘
 //! ```
 
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]

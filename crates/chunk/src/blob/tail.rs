@@ -122,13 +122,13 @@ pub(super) fn shrink<'a>(name: &str, bytes: &'a [u8]) -> Result<(Cow<'a, [u8]>, 
 }
 
 /// The entry of a section that is stored as it is.
-pub(super) fn raw_entry(name: &str, offset: u64, bytes: &[u8]) -> TocEntry {
+pub(super) fn raw_entry(name: &str, offset: u64, size: u64, digest: [u8; 32]) -> TocEntry {
     TocEntry {
         name: name.to_owned(),
         compressor: Compressor::None,
-        digest: Sha256::of(bytes),
+        digest,
         offset,
-        compressed_size: bytes.len() as u64,
-        uncompressed_size: bytes.len() as u64,
+        compressed_size: size,
+        uncompressed_size: size,
     }
 }

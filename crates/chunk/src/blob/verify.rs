@@ -203,7 +203,7 @@ impl<S: ReadAt + Send + Sync + 'static> BlobReader<S> {
     /// Every chunk decompresses to what its digest says.
     fn check_chunks(self: &Arc<Self>, pool: &Pool, chunks: Vec<Chunk>, blob: &Blob) -> Result<(), BlobError> {
         let (compressor, digester) = (blob.compressor, blob.digester);
-        let (reader, chunks) = (Arc::clone(self), Arc::<[Chunk]>::from(chunks));
+        let (reader, chunks) = (Arc::clone(self), Arc::new(chunks));
         let window = NonZeroUsize::MIN.saturating_add(pool.threads().saturating_mul(2));
         let batches = Batches { chunks: Arc::clone(&chunks), at: 0 };
         let check = move |worker: &mut crate::Worker, batch: Range<usize>| {
@@ -219,7 +219,7 @@ impl<S: ReadAt + Send + Sync + 'static> BlobReader<S> {
 
 /// Runs of chunks of about [`PIECE`] plain bytes.
 struct Batches {
-    chunks: Arc<[Chunk]>,
+    chunks: Arc<Vec<Chunk>>,
     at: usize,
 }
 

@@ -221,7 +221,12 @@ impl<W: Write> BlobWriter<W> {
         });
         let table = ci::CiTable::default();
         let header = ci::CiHeader { features: FEATURES, entries: self.count(), location, table }.write();
-        entries.push(tail::raw_entry(section::BLOB_META_HEADER, self.stream.position(), &header));
+        entries.push(tail::raw_entry(
+            section::BLOB_META_HEADER,
+            self.stream.position(),
+            header.len() as u64,
+            Sha256::of(&header),
+        ));
         self.stream.write(&header)?;
         let size = location.compressed_size + header.len() as u64;
         self.stream.write(&section::write(section::BLOB_META, size))?;
@@ -229,11 +234,16 @@ impl<W: Write> BlobWriter<W> {
     }
 
     fn write_digests(&mut self) -> Result<TocEntry, WriteError> {
-        let digests: Vec<u8> = self.chunks.iter().flat_map(|chunk| chunk.digest.0).collect();
-        let entry = tail::raw_entry(section::BLOB_DIGEST, self.stream.position(), &digests);
-        self.stream.write(&digests)?;
-        self.stream.write(&section::write(section::BLOB_DIGEST, digests.len() as u64))?;
-        Ok(entry)
+        let (offset, size) = (self.stream.position(), 32 * self.chunks.len() as u64);
+        let mut hash = Sha256::default();
+        // In pieces: there can be half a gigabyte of them.
+        for chunks in self.chunks.chunks(4096) {
+            let digests: Vec<u8> = chunks.iter().flat_map(|chunk| chunk.digest.0).collect();
+            hash.update(&digests);
+            self.stream.write(&digests)?;
+        }
+        self.stream.write(&section::write(section::BLOB_DIGEST, size))?;
+        Ok(tail::raw_entry(section::BLOB_DIGEST, offset, size, hash.digest()))
     }
 }
 

@@ -11,10 +11,27 @@ use super::layer::{ConvertedLayer, LayerRun};
 use crate::error::{Error, LayerFailure};
 use crate::observer::LayerLabel;
 
+/// What a layer is known by: its bytes, and what image and manifest say of them. Equal keys, equal conversions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LayerKey {
+    digest: Digest,
+    size: u64,
+    /// Digest of the plain tar, by the image's config.
+    pub diff_id: DiffId,
+}
+
+impl LayerKey {
+    /// The keys of an image's layers, in manifest order.
+    pub fn all(manifest: &Manifest, config: &Config) -> Vec<Self> {
+        let pairs = manifest.layers.iter().zip(config.diff_ids());
+        pairs.map(|(layer, diff_id)| Self { digest: layer.digest, size: layer.size, diff_id: *diff_id }).collect()
+    }
+}
+
 /// A layer that is still to be converted.
 struct Job<'a> {
+    key: LayerKey,
     layer: &'a Descriptor,
-    diff_id: DiffId,
     label: LayerLabel,
 }
 
@@ -24,7 +41,7 @@ pub fn convert_layers(
     platform: Option<String>,
     manifest: &Manifest,
     config: &Config,
-    done: &mut HashMap<Digest, ConvertedLayer>,
+    done: &mut HashMap<LayerKey, ConvertedLayer>,
 ) -> Result<(), Error> {
     let jobs = jobs(platform, manifest, config, done);
     let count = manifest.layers.len();
@@ -37,7 +54,7 @@ pub fn convert_layers(
             let number = next.fetch_add(1, Ordering::Relaxed);
             let Some(job) = jobs.get(number).filter(|_| number < failed.load(Ordering::Relaxed)) else { return };
             let give_up = || failed.load(Ordering::Relaxed) < number;
-            let result = run.convert(job.layer, &job.diff_id, &job.label, &give_up);
+            let result = run.convert(job.layer, &job.key.diff_id, &job.label, &give_up);
             if result.is_err() {
                 failed.fetch_min(number, Ordering::Relaxed);
             }
@@ -63,7 +80,7 @@ pub fn convert_layers(
                 source: Box::new(failure),
             },
         })?;
-        done.insert(job.layer.digest, layer);
+        done.insert(job.key, layer);
     }
     Ok(())
 }
@@ -73,11 +90,11 @@ fn jobs<'a>(
     platform: Option<String>,
     manifest: &'a Manifest,
     config: &Config,
-    done: &HashMap<Digest, ConvertedLayer>,
+    done: &HashMap<LayerKey, ConvertedLayer>,
 ) -> Vec<Job<'a>> {
     let mut jobs: Vec<Job<'a>> = Vec::new();
-    for (position, (layer, diff_id)) in manifest.layers.iter().zip(config.diff_ids()).enumerate() {
-        if done.contains_key(&layer.digest) || jobs.iter().any(|job| job.layer.digest == layer.digest) {
+    for (position, (layer, key)) in manifest.layers.iter().zip(LayerKey::all(manifest, config)).enumerate() {
+        if done.contains_key(&key) || jobs.iter().any(|job| job.key == key) {
             continue;
         }
         let label = LayerLabel {
@@ -87,7 +104,7 @@ fn jobs<'a>(
             digest: layer.digest.to_string(),
             size: layer.size,
         };
-        jobs.push(Job { layer, diff_id: *diff_id, label });
+        jobs.push(Job { key, layer, label });
     }
     jobs
 }

@@ -15,7 +15,7 @@ use std::collections::{HashMap, HashSet};
 use nydus_convert_chunk::ordered::Pool;
 use nydus_convert_oci::nydus::{self, FsVersion};
 use nydus_convert_oci::{
-    self as oci, Annotations, Blob, Config, Descriptor, DiffId, Digest, Index, Manifest, Reference, Sink, Source,
+    self as oci, Annotations, Blob, Config, Descriptor, DiffId, Index, Manifest, Reference, Sink, Source,
     copy_image,
 };
 use nydus_convert_rafs::{Image, v6};
@@ -28,7 +28,7 @@ use crate::report::{Action, ImageReport, LayerReport, LossReport, SCHEMA_VERSION
 
 pub use entries::{Lost, LostEntry};
 use layer::{ConvertedLayer, LayerRun};
-use layers::convert_layers;
+use layers::{LayerKey, convert_layers};
 pub use merge::{MergeError, MergeLayer, merge};
 
 /// Converts the image or index behind `source` and publishes the result in `sink`.
@@ -90,7 +90,7 @@ struct Conversion<'a> {
     run: LayerRun<'a>,
     options: &'a ToNydusOptions,
     /// Layers that are done: many images of an index share some.
-    done: HashMap<Digest, ConvertedLayer>,
+    done: HashMap<LayerKey, ConvertedLayer>,
     images: Vec<ImageReport>,
     losses: Vec<LossReport>,
 }
@@ -121,7 +121,7 @@ impl Conversion<'_> {
                     let manifest = self.convert(entry, depth + 1)?;
                     let platform = found.platform.unwrap_or_default();
                     let manifest = Blob { digest: manifest.digest, size: manifest.size };
-                    entries.push(nydus::index_entry(index.format, entry, manifest, platform));
+                    entries.push(nydus::index_entry(index.format, entry, manifest, platform, None));
                 }
                 _ => entries.push(self.convert(entry, depth + 1)?),
             }
@@ -161,10 +161,10 @@ impl Conversion<'_> {
 
     fn convert_image(&mut self, found: &Found, manifest: &Manifest) -> Result<Descriptor, Error> {
         let config = images::read_config(self.run.source, manifest)?;
-        let earlier: HashSet<Digest> = self.done.keys().copied().collect();
+        let earlier: HashSet<LayerKey> = self.done.keys().copied().collect();
+        let keys = LayerKey::all(manifest, &config);
         convert_layers(&self.run, found.label(), manifest, &config, &mut self.done)?;
-        let layers: Vec<&ConvertedLayer> =
-            manifest.layers.iter().filter_map(|layer| self.done.get(&layer.digest)).collect();
+        let layers: Vec<&ConvertedLayer> = keys.iter().filter_map(|key| self.done.get(key)).collect();
 
         let fs = self.options.fs;
         let merged = layers.iter().map(|layer| layer.merge.clone()).collect();
@@ -175,9 +175,9 @@ impl Conversion<'_> {
         let written = self.write_image(found, manifest, &config, &blobs, &bootstrap)?;
 
         let mut report = image_report(found, &written, &image, bootstrap.len() as u64);
-        for ((descriptor, diff_id), layer) in manifest.layers.iter().zip(config.diff_ids()).zip(layers) {
-            let reused = earlier.contains(&descriptor.digest);
-            report.layers.push(layer_report(descriptor, diff_id, layer, reused));
+        for ((descriptor, key), layer) in manifest.layers.iter().zip(&keys).zip(layers) {
+            let reused = earlier.contains(key);
+            report.layers.push(layer_report(descriptor, &key.diff_id, layer, reused));
             if !reused {
                 self.losses.extend(layer.losses.iter().map(|lost| loss_report(descriptor, lost)));
             }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 const RECIPE: &str = include_str!("debian.sh");
 
-/// An OCI layout, ref name `latest`: linux of this machine's architecture, five gzip layers by buildah, some 6,000
+/// An OCI layout, ref name `latest`: linux of this machine's architecture, five gzip layers by buildah, some 3,600
 /// files with every kind of change between layers. `None` where tools are missing (panics with `CI=true`).
 pub fn debian_image() -> Option<PathBuf> {
     made().map(|dir| dir.join("layout"))

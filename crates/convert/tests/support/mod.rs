@@ -9,10 +9,12 @@
 // Test code: a panic is how a test reports.
 #![allow(clippy::unwrap_used)]
 
+pub mod cli;
 pub mod debian;
 pub mod nydusd;
 pub mod oci;
 pub mod registry;
+pub mod tars;
 pub mod tools;
 pub mod tree;
 pub mod umoci;

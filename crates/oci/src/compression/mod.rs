@@ -1,8 +1,8 @@
 //! Layer streams, compressed or not, to plain bytes.
 //!
-//! What a stream is, its first bytes say ([`Compression::detect`]), as for docker and containerd; media types are wrong too
-//! often. A [`Decompressor`] reports its end only where the inner reader reported its own, so whatever the inner reader
-//! verifies at its end has been verified.
+//! What a stream is, its first bytes say ([`Compression::detect`]), as for docker and containerd; media types
+//! are wrong too often. A [`Decompressor`] reports its end only where the inner reader reported its own, so
+//! whatever the inner reader verifies at its end has been verified.
 
 mod gzip;
 mod input;
@@ -33,7 +33,8 @@ impl Compression {
     /// Bytes that [`Compression::detect`] looks at.
     pub const MAGIC_LEN: usize = 4;
 
-    /// What a stream is by its first bytes. Anything unknown is plain; so are fewer bytes than a magic number has.
+    /// What a stream is by its first bytes. Anything unknown is plain; so are fewer bytes than a magic number
+    /// has.
     pub fn detect(prefix: &[u8]) -> Self {
         match prefix {
             // Both magic bytes and the only method there is, deflate.
@@ -129,14 +130,14 @@ impl From<DecompressError> for io::Error {
     }
 }
 
-/// Largest window of a zstd frame in bytes: 128 MiB. It is what `zstd` itself decodes without being told otherwise
-/// (`--long=27`), and all levels but the explicit `--long` ones stay under it; a frame that asks for more would take that much
-/// memory from us for nothing.
+/// Largest window of a zstd frame in bytes: 128 MiB. It is what `zstd` itself decodes without being told
+/// otherwise (`--long=27`), and all levels but the explicit `--long` ones stay under it; a frame that asks
+/// for more would take that much memory from us for nothing.
 pub const ZSTD_MAX_WINDOW: u64 = 1 << ZSTD_MAX_WINDOW_LOG;
 const ZSTD_MAX_WINDOW_LOG: u32 = 27;
 
-/// Plain bytes of a stream. Errors of the inner reader pass unchanged; the others are a [`DecompressError`] inside an
-/// [`io::Error`], and stay.
+/// Plain bytes of a stream. Errors of the inner reader pass unchanged; the others are a [`DecompressError`]
+/// inside an [`io::Error`], and stay.
 pub struct Decompressor<R> {
     input: Input<R>,
     engine: Engine,
@@ -180,7 +181,8 @@ impl From<io::Error> for StepError {
     }
 }
 
-/// Reads enough of `reader` to see what it is, and decompresses it from there. More than `limit` plain bytes are an error.
+/// Reads enough of `reader` to see what it is, and decompresses it from there. More than `limit` plain bytes
+/// are an error.
 pub fn decompress<R: Read>(reader: R, limit: u64) -> io::Result<Decompressor<R>> {
     let mut input = Input::new(reader);
     // Enough for the magic numbers of formats that are to be refused by name.
@@ -199,8 +201,8 @@ pub fn decompress<R: Read>(reader: R, limit: u64) -> io::Result<Decompressor<R>>
 
 const FOREIGN_MAGIC_LEN: usize = 10;
 
-/// Formats that some tools read as layers and OCI does not allow. The magic numbers are long enough that no tar begins
-/// with them.
+/// Formats that some tools read as layers and OCI does not allow. The magic numbers are long enough that no
+/// tar begins with them.
 fn foreign_format(prefix: &[u8]) -> Option<&'static str> {
     match prefix {
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some("xz"),

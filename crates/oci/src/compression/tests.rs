@@ -212,7 +212,8 @@ fn damage_is_noticed() {
             bad[at] ^= 0x10;
             match plain(&bad) {
                 Err(_) => noticed += 1,
-                // Both formats have a few bits that mean nothing; without the magic number it is not compressed at all.
+                // Both formats have a few bits that mean nothing; without the magic number it is not
+                // compressed at all.
                 Ok(out) => assert!(out == data || out == bad, "byte {at}"),
             }
         }

@@ -1,4 +1,5 @@
-//! Zstandard: frames one after another, some of which decoders skip (zstd:chunked keeps its table of contents there).
+//! Zstandard: frames one after another, some of which decoders skip (zstd:chunked keeps its table of contents
+//! there).
 
 use std::io::{self, Read};
 

@@ -81,7 +81,8 @@ impl Config {
         Some(platform)
     }
 
-    /// The same config with other layers: `rootfs.diff_ids` and `history` are replaced in their places, everything else stays.
+    /// The same config with other layers: `rootfs.diff_ids` and `history` are replaced in their places,
+    /// everything else stays.
     #[must_use]
     pub fn with_layers(&self, diff_ids: Vec<DiffId>, history: Vec<Value>) -> Self {
         let mut fields = self.fields.clone();
@@ -107,7 +108,8 @@ impl Config {
     }
 }
 
-/// The manifest and the config must speak of the same number of layers; otherwise layers and diff ids cannot be paired.
+/// The manifest and the config must speak of the same number of layers; otherwise layers and diff ids cannot
+/// be paired.
 pub fn check_layers(manifest: &Manifest, config: &Config) -> Result<(), ImageError> {
     let (layers, diff_ids) = (manifest.layers.len(), config.diff_ids.len());
     if layers == diff_ids { Ok(()) } else { Err(ImageError::LayerCount { layers, diff_ids }) }

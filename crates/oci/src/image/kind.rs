@@ -1,7 +1,8 @@
 //! What some JSON is: an image, a Nydus image, an index, or something that cannot be converted, and why.
 //!
-//! The media type of the descriptor and that inside the JSON must agree, and the JSON must not have the fields of another
-//! sort of document: what one client takes for an image and another for an index is refused.
+//! The media type of the descriptor and that inside the JSON must agree, and the JSON must not have the
+//! fields of another sort of document: what one client takes for an image and another for an index is
+//! refused.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -106,7 +107,8 @@ impl ManifestKind {
         }
     }
 
-    /// Reads and classifies the content of `descriptor`; the bytes come with it, for those who keep them verbatim.
+    /// Reads and classifies the content of `descriptor`; the bytes come with it, for those who keep them
+    /// verbatim.
     pub fn read(source: &dyn Source, descriptor: &Descriptor) -> Result<(Vec<u8>, Self), Error> {
         let bytes = source.read(descriptor, MAX_MANIFEST)?;
         let kind = Self::parse(&descriptor.media_type, &bytes).map_err(|error| match error {

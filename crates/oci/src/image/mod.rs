@@ -21,11 +21,12 @@ pub use manifest::{Format, Manifest};
 use crate::ErrorKind;
 use crate::digest::Digest;
 
-/// Bytes of a manifest or index that are read: what registries and other clients take at most (4 MiB in the distribution
-/// project, containerd and skopeo). An image of 10,000 layers fits.
+/// Bytes of a manifest or index that are read: what registries and other clients take at most (4 MiB in the
+/// distribution project, containerd and skopeo). An image of 10,000 layers fits.
 pub const MAX_MANIFEST: u64 = 4 << 20;
-/// Bytes of a config that are read. To registries a config is a blob like any other; twice the size of a manifest leaves
-/// room for histories that hold whole scripts, and one parsed config still takes less memory than a layer's window.
+/// Bytes of a config that are read. To registries a config is a blob like any other; twice the size of a
+/// manifest leaves room for histories that hold whole scripts, and one parsed config still takes less memory
+/// than a layer's window.
 pub const MAX_CONFIG: u64 = 8 << 20;
 
 /// What is wrong with a manifest, index or config.

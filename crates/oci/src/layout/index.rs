@@ -1,7 +1,7 @@
 //! The file `index.json`: finding images in it, and putting one in without touching anything else.
 //!
-//! Entries and fields that are not ours are kept as the text they are, to the byte. Entries are understood only as far as
-//! needed: one strange entry does not hide the others.
+//! Entries and fields that are not ours are kept as the text they are, to the byte. Entries are understood
+//! only as far as needed: one strange entry does not hide the others.
 
 use std::path::Path;
 
@@ -66,8 +66,8 @@ impl IndexFile {
         serde_json::from_str(self.manifests.get(index).map_or("null", |raw| raw.get()))
     }
 
-    /// Puts `root` in: under `name` in the place of the entry that has this name, else at the end. Without a name it takes
-    /// the place only of an unnamed entry of the same digest.
+    /// Puts `root` in: under `name` in the place of the entry that has this name, else at the end. Without a
+    /// name it takes the place only of an unnamed entry of the same digest.
     pub fn insert(&mut self, root: Descriptor, name: Option<&str>) -> Result<(), serde_json::Error> {
         let mut root = root;
         // Names it may have brought along are those it had where it came from.
@@ -128,7 +128,8 @@ fn known(raw: &RawValue) -> Known {
 fn is_replaced(raw: &RawValue, name: Option<&str>, digest: &Digest) -> bool {
     let entry = known(raw);
     match name {
-        // Only the specification's annotation is a name here: containerd's says which registry an image came from.
+        // Only the specification's annotation is a name here: containerd's says which registry an image came
+        // from.
         Some(name) => entry.ref_name.as_deref() == Some(name),
         None => entry.names().next().is_none() && entry.digest == digest.to_string(),
     }

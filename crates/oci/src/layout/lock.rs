@@ -1,7 +1,8 @@
 //! Locks between processes.
 //!
-//! [`LayoutLock`] is a file inside the layout that exists only while somebody holds or wants the lock. A locked file rather
-//! than a locked directory, because network file systems lock only what is open for writing.
+//! [`LayoutLock`] is a file inside the layout that exists only while somebody holds or wants the lock. A
+//! locked file rather than a locked directory, because network file systems lock only what is open for
+//! writing.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -23,8 +24,8 @@ impl LayoutLock {
         loop {
             let file = open_lock(&path).map_err(io_error("create", &path))?;
             file.lock().map_err(io_error("lock", &path))?;
-            // Who held the lock before us has removed the file. If we locked that one, somebody else may have locked
-            // its successor.
+            // Who held the lock before us has removed the file. If we locked that one, somebody else may have
+            // locked its successor.
             if is_at(&file, &path).map_err(io_error("lock", &path))? {
                 return Ok(Self { path, _file: file });
             }

@@ -7,8 +7,8 @@
 //! DIR/.nydus-convert-XXXXXX/  ours: what a run writes before it is published; locked while the run lives
 //! DIR/.nydus-convert.lock     ours: held for moments while the layout changes, then removed
 //! ```
-//! [`LayoutSource`] reads; [`LayoutSink`] writes. Nothing under a final name is ever half-written, `index.json` changes
-//! last, and a sink that is not committed leaves no trace.
+//! [`LayoutSource`] reads; [`LayoutSink`] writes. Nothing under a final name is ever half-written,
+//! `index.json` changes last, and a sink that is not committed leaves no trace.
 
 mod index;
 mod lock;
@@ -113,16 +113,14 @@ pub enum LayoutError {
         path: PathBuf,
     },
     /// The name leads to another digest than the reference pins.
-    #[error("\"{reference}\" in {} is {actual}, not {expected}", path.display())]
+    #[error("\"{reference}\" in {} is not the image that is asked for", path.display())]
     PinMismatch {
         /// The layout.
         path: PathBuf,
-        /// The name.
+        /// The name, escaped.
         reference: String,
-        /// The pinned digest.
-        expected: Digest,
-        /// The digest the name has.
-        actual: Digest,
+        /// The pinned digest and the one the name has.
+        source: Box<VerifyError>,
     },
     /// A blob that something names is not there.
     #[error("blob {digest} is missing: there is no {}", path.display())]
@@ -140,7 +138,7 @@ pub enum LayoutError {
     },
     /// A file is not what its descriptor says.
     #[error(transparent)]
-    Verify(#[from] VerifyError),
+    Verify(Box<VerifyError>),
     /// A blob was written to a sink that is committed or dropped.
     #[error("the image was already committed or given up")]
     Closed,
@@ -168,6 +166,12 @@ pub enum NoLayout {
     /// The index is not there.
     #[error("it has no file index.json")]
     NoIndex,
+}
+
+impl From<VerifyError> for LayoutError {
+    fn from(error: VerifyError) -> Self {
+        Self::Verify(Box::new(error))
+    }
 }
 
 impl LayoutError {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::{LayoutError, OWN_PREFIX, io_error};
 
-/// Changes to a layout that are not final yet. Dropping it before [`keep`](Self::keep) takes them back, the last first.
+/// Changes to a layout that are not final yet. Dropping it before [`keep`](Self::keep) takes them back, the
+/// last first.
 #[derive(Default)]
 pub(super) struct Publication {
     undo: Vec<Undo>,
@@ -66,8 +67,8 @@ impl Publication {
 impl Drop for Publication {
     fn drop(&mut self) {
         for step in self.undo.drain(..).rev() {
-            // Nothing better can be done about a failure here than to go on. A directory that somebody else has
-            // begun to use stays.
+            // Nothing better can be done about a failure here than to go on. A directory that somebody else
+            // has begun to use stays.
             let _ = match step {
                 Undo::RemoveFile(path) => fs::remove_file(path),
                 Undo::RemoveDir(path) => fs::remove_dir(path),
@@ -77,7 +78,8 @@ impl Drop for Publication {
     }
 }
 
-/// Where `blobs` is a symbolic link to another file system, a rename cannot do it: a copy beside the target can.
+/// Where `blobs` is a symbolic link to another file system, a rename cannot do it: a copy beside the target
+/// can.
 fn copy_into_place(from: &Path, to: &Path) -> io::Result<()> {
     let dir = to.parent().unwrap_or(Path::new("."));
     let mut copy = tempfile::Builder::new()

@@ -17,8 +17,8 @@ use super::{LAYOUT_VERSION, LayoutError, NoLayout, OWN_PREFIX, blob_path, has_ma
 
 /// One image in the making, in a layout directory that may hold others.
 ///
-/// Until [`commit`](Self::commit), everything is in a staging directory inside the layout, and dropping the sink leaves the
-/// target exactly as it was; also a target that did not exist.
+/// Until [`commit`](Self::commit), everything is in a staging directory inside the layout, and dropping the
+/// sink leaves the target exactly as it was; also a target that did not exist.
 pub struct LayoutSink {
     dir: PathBuf,
     name: Option<String>,
@@ -28,8 +28,8 @@ pub struct LayoutSink {
 }
 
 impl LayoutSink {
-    /// Begins an image under `name` (`org.opencontainers.image.ref.name`) in the layout `dir`. The directory may be a layout,
-    /// empty, or not exist.
+    /// Begins an image under `name` (`org.opencontainers.image.ref.name`) in the layout `dir`. The directory
+    /// may be a layout, empty, or not exist.
     pub fn create(dir: impl AsRef<Path>, name: Option<&str>) -> Result<Self, Error> {
         let dir = dir.as_ref();
         let mut tries = 0;
@@ -57,10 +57,11 @@ impl LayoutSink {
         Ok(Self { dir: dir.to_owned(), name: name.map(str::to_owned), staging, made })
     }
 
-    /// Publishes `root` under the sink's name: blobs first, `index.json` last. Whatever fails, the layout stays as it was.
+    /// Publishes `root` under the sink's name: blobs first, `index.json` last. Whatever fails, the layout
+    /// stays as it was.
     ///
-    /// `root` and everything it names must have been written or found by [`Sink::has`]; that is checked for `root` itself and
-    /// for what was found.
+    /// `root` and everything it names must have been written or found by [`Sink::has`]; that is checked for
+    /// `root` itself and for what was found.
     pub fn commit(self, root: Descriptor) -> Result<(), Error> {
         let staged = self.staging.close();
         let lock = LayoutLock::acquire(&self.dir)?;

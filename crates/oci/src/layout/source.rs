@@ -138,17 +138,17 @@ fn find(
         .descriptor(first)
         .map_err(|source| LayoutError::Malformed { path: dir.join("index.json"), source })?;
     match (name, pin) {
-        (Some(name), Some(pin)) if descriptor.digest != *pin => Err(LayoutError::PinMismatch {
-            path: dir.to_owned(),
-            reference: excerpt(name),
-            expected: *pin,
-            actual: descriptor.digest,
-        }),
+        (Some(name), Some(pin)) if descriptor.digest != *pin => {
+            let mismatch = VerifyError::DigestMismatch { expected: *pin, actual: descriptor.digest };
+            let (path, reference) = (dir.to_owned(), excerpt(name));
+            Err(LayoutError::PinMismatch { path, reference, source: Box::new(mismatch) })
+        }
         _ => Ok(descriptor),
     }
 }
 
-/// The image with digest `pin` inside one of the layout's indexes: people pin one platform of an index that way.
+/// The image with digest `pin` inside one of the layout's indexes: people pin one platform of an index that
+/// way.
 fn find_inside(dir: &Path, index: &IndexFile, pin: &Digest) -> Result<Option<Descriptor>, Error> {
     #[derive(Deserialize)]
     struct Inner {

@@ -1,9 +1,10 @@
 //! The directory inside a layout in which one run keeps what it has written until it is published.
 //!
-//! It holds a file `lock` that the run keeps locked: a staging directory whose lock can be had belongs to a run that was
-//! killed, and the next run removes it.
+//! It holds a file `lock` that the run keeps locked: a staging directory whose lock can be had belongs to a
+//! run that was killed, and the next run removes it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -40,7 +41,8 @@ pub(super) struct Staged {
     pub reused: BTreeMap<Digest, u64>,
 }
 
-/// Shared with the writers of single blobs, who may outlive the sink: it is none once the sink is committed or dropped.
+/// Shared with the writers of single blobs, who may outlive the sink: it is none once the sink is committed
+/// or dropped.
 struct Blobs {
     dir: PathBuf,
     next: AtomicU64,
@@ -48,8 +50,8 @@ struct Blobs {
 }
 
 impl Staging {
-    /// Makes a staging directory in `dir` and removes those of runs that were killed. The caller holds the layout's lock:
-    /// a directory that is not locked *yet* must not be taken for one of a dead run.
+    /// Makes a staging directory in `dir` and removes those of runs that were killed. The caller holds the
+    /// layout's lock: a directory that is not locked *yet* must not be taken for one of a dead run.
     pub fn create(dir: &Path) -> Result<Self, LayoutError> {
         remove_stale(dir)?;
         let temp = tempfile::Builder::new()
@@ -165,11 +167,11 @@ impl Upload for FileUpload {
         write(self.file.take()).map_err(io_error("write", &self.path))?;
         let mut staged = self.blobs.lock();
         let staged = staged.as_mut().ok_or(LayoutError::Closed)?;
-        if !staged.written.contains_key(&blob.digest) {
+        if let Entry::Vacant(place) = staged.written.entry(blob.digest) {
             let name = format!("{}-{}", blob.digest.algorithm().name(), blob.digest.hex());
             let path = self.blobs.dir.join(name);
             fs::rename(&self.path, &path).map_err(io_error("write", &path))?;
-            staged.written.insert(blob.digest, path);
+            place.insert(path);
         }
         Ok(())
     }
@@ -202,7 +204,8 @@ fn remove_stale(dir: &Path) -> Result<(), LayoutError> {
 
 fn is_dead(staging: &Path) -> bool {
     match File::open(staging.join("lock")) {
-        // A shared lock is enough to learn that nobody has the exclusive one, and does not need the right to write.
+        // A shared lock is enough to learn that nobody has the exclusive one, and does not need the right to
+        // write.
         Ok(file) => file.try_lock_shared().is_ok(),
         Err(error) => error.kind() == io::ErrorKind::NotFound,
     }

@@ -1,5 +1,5 @@
-//! Config, manifest and index of a Nydus image, made from those of its source. Everything here is a function of its
-//! arguments.
+//! Config, manifest and index of a Nydus image, made from those of its source. Everything here is a function
+//! of its arguments.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::image::{Config, Format, Index, Manifest};
 use crate::platform::Platform;
 
 use super::{
-    ARTIFACT_TYPE, BLOB, BLOB_MEDIA_TYPE, BOOTSTRAP, BUILDER_VERSION, FS_VERSION, FsVersion, HISTORY_COMMENT,
+    BLOB, BLOB_MEDIA_TYPE, BOOTSTRAP, BUILDER_VERSION, FS_VERSION, FsVersion, HISTORY_COMMENT,
     HISTORY_CREATED_BY, SOURCE_DIGEST, SOURCE_REFERENCE, StoredBootstrap,
 };
 
@@ -26,8 +26,8 @@ pub fn bootstrap_descriptor(format: Format, bootstrap: Blob, fs_version: FsVersi
         .annotated(FS_VERSION, fs_version.name())
 }
 
-/// The config of a Nydus image: the source's, with one diff id for each layer (a blob's is its digest: it counts as
-/// uncompressed) and one history entry more, for the bootstrap.
+/// The config of a Nydus image: the source's, with one diff id for each layer (a blob's is its digest: it
+/// counts as uncompressed) and one history entry more, for the bootstrap.
 pub fn config(source: &Config, blobs: &[Blob], bootstrap: &StoredBootstrap) -> Config {
     let diff_ids = blobs.iter().map(|blob| DiffId(blob.digest)).chain([bootstrap.diff_id]).collect();
     let entry = json!({ "created_by": HISTORY_CREATED_BY, "comment": HISTORY_COMMENT });
@@ -63,8 +63,8 @@ pub struct ManifestParts<'a> {
 }
 
 impl ManifestParts<'_> {
-    /// Puts the manifest together. Fields of the source manifest that are not known here are left behind: nobody knows
-    /// whether they would be true of another image.
+    /// Puts the manifest together. Fields of the source manifest that are not known here are left behind:
+    /// nobody knows whether they would be true of another image.
     pub fn assemble(self) -> Manifest {
         let format = self.source.format;
         let mut annotations = self.source.annotations.clone();
@@ -92,15 +92,27 @@ impl ManifestParts<'_> {
     }
 }
 
-/// The entry for a converted image: the new manifest in the place of `source`, its entry in the source's index.
+/// The entry for a converted image: the new manifest in the place of `source`, its entry in the source's
+/// index.
 ///
-/// The source entry's annotations and platform stay; where it has no platform, `platform` (the config's) is filled in. In OCI
-/// indexes the entry says that it is a Nydus image; Docker manifest lists have no field for that.
-pub fn index_entry(format: Format, source: &Descriptor, manifest: Blob, platform: Platform) -> Descriptor {
+/// The source entry's annotations and platform stay; where it has no platform, `platform` (the config's) is
+/// filled in.
+///
+/// `artifact_type` is [`ARTIFACT_TYPE`](super::ARTIFACT_TYPE) where the index holds OCI variants beside the
+/// Nydus ones: clients tell them apart by it. In an index of Nydus images alone it says nothing, and the
+/// skopeo of current distributions (1.9) cannot copy an index with it unchanged. Docker manifest lists have
+/// no field for it.
+pub fn index_entry(
+    format: Format,
+    source: &Descriptor,
+    manifest: Blob,
+    platform: Platform,
+    artifact_type: Option<&str>,
+) -> Descriptor {
     let mut entry = manifest.descriptor(format.manifest());
     entry.annotations = source.annotations.clone();
     entry.platform = Some(source.platform.clone().unwrap_or(platform));
-    entry.artifact_type = (format == Format::Oci).then(|| ARTIFACT_TYPE.to_owned());
+    entry.artifact_type = artifact_type.filter(|_| format == Format::Oci).map(str::to_owned);
     entry
 }
 

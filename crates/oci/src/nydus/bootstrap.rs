@@ -32,8 +32,8 @@ const MAX_FILE: u64 = (1 << 33) - 1;
 /// Bytes of a name that fit without an extension header.
 const MAX_NAME: usize = 100;
 
-/// Plain bytes that a bootstrap layer can hold beside the bootstrap and the origin record: other tools add a copy of each
-/// blob's chunk information.
+/// Plain bytes that a bootstrap layer can hold beside the bootstrap and the origin record: other tools add a
+/// copy of each blob's chunk information.
 const MAX_OTHER_CONTENT: u64 = 4 << 30;
 
 /// What is wrong with a bootstrap layer.
@@ -207,8 +207,8 @@ pub struct Bootstrap {
     pub diff_id: DiffId,
 }
 
-/// Reads the bootstrap layer `layer`, compressed or not, to its end: what a verifying reader says at the end has been said.
-/// Neither the bootstrap nor the origin record may have more than `limit` bytes.
+/// Reads the bootstrap layer `layer`, compressed or not, to its end: what a verifying reader says at the end
+/// has been said. Neither the bootstrap nor the origin record may have more than `limit` bytes.
 pub fn read_bootstrap(layer: impl Read, limit: u64) -> Result<Bootstrap, BootstrapError> {
     let all = MAX_OTHER_CONTENT.saturating_add(limit).saturating_add(limit);
     let mut tar = Tar { plain: HashingReader::new(decompress(layer, all)?), offset: 0 };

@@ -5,8 +5,8 @@
 //!          └─ layers   blob(layer 1) … blob(layer n)  [blobs of dictionaries …]  bootstrap
 //!                      media type BLOB_MEDIA_TYPE, annotated BLOB               tar+gzip, annotated BOOTSTRAP
 //! ```
-//! Names and values are those of the converter library of the containerd snapshotter; the snapshotter, the daemon and the
-//! command line tools find an image by them.
+//! Names and values are those of the converter library of the containerd snapshotter; the snapshotter, the
+//! daemon and the command line tools find an image by them.
 
 mod assemble;
 mod bootstrap;
@@ -23,8 +23,8 @@ pub use bootstrap::{Bootstrap, BootstrapError, BootstrapWriter, StoredBootstrap,
 pub const BLOB_MEDIA_TYPE: &str = "application/vnd.oci.image.layer.nydus.blob.v1";
 /// Artifact type of Nydus entries in an index (converter, `ArtifactTypeNydusImageManifest`).
 pub const ARTIFACT_TYPE: &str = "application/vnd.nydus.image.manifest.v1+json";
-/// Media type of the config of a Nydus image that shares an index with its OCI variant: plain clients skip the entry
-/// (converter).
+/// Media type of the config of a Nydus image that shares an index with its OCI variant: plain clients skip
+/// the entry (converter).
 pub const CONFIG_MEDIA_TYPE: &str = "application/vnd.nydus.image.config.v1+json";
 /// `os.features` value that marked Nydus entries before artifact types did (converter before 2.3.5).
 pub const LEGACY_OS_FEATURE: &str = "nydus.remoteimage.v1";
@@ -35,7 +35,8 @@ pub const BLOB: &str = "containerd.io/snapshot/nydus-blob";
 pub const BOOTSTRAP: &str = "containerd.io/snapshot/nydus-bootstrap";
 /// Layer and manifest annotation: version of the file system, `5` or `6` (converter, checker).
 pub const FS_VERSION: &str = "containerd.io/snapshot/nydus-fs-version";
-/// Layer annotation of images that reference their source's gzip layers: digest of that layer (converter, snapshotter).
+/// Layer annotation of images that reference their source's gzip layers: digest of that layer (converter,
+/// snapshotter).
 pub const REFERENCE_LAYER: &str = "containerd.io/snapshot/nydus-ref";
 /// Manifest annotation: digest of the source manifest (converter).
 pub const SOURCE_DIGEST: &str = "containerd.io/snapshot/nydus-source-digest";

@@ -1,5 +1,5 @@
 #![allow(clippy::unwrap_used)]
-use std::io::{Read, Write as _};
+use std::io::Read;
 
 use serde_json::json;
 
@@ -287,13 +287,19 @@ fn indexes() {
             other: serde_json::Map::new(),
         };
         let config_platform = Platform::new("linux", "amd64");
-        let stated =
-            index_entry(format, &entry(Some(arm.clone())), Blob::of(b"new"), config_platform.clone());
-        let filled = index_entry(format, &entry(None), Blob::of(b"new2"), config_platform.clone());
+        let stated = index_entry(
+            format,
+            &entry(Some(arm.clone())),
+            Blob::of(b"new"),
+            config_platform.clone(),
+            Some(ARTIFACT_TYPE),
+        );
+        let filled = index_entry(format, &entry(None), Blob::of(b"new2"), config_platform.clone(), None);
         assert_eq!(stated.platform.as_ref(), Some(&arm));
         assert_eq!(filled.platform.as_ref(), Some(&config_platform));
         assert_eq!(stated.annotations["a"], "kept");
         assert_eq!(stated.artifact_type.is_some(), format == Format::Oci);
+        assert_eq!(filled.artifact_type, None);
         let entries = vec![stated, extra.clone(), filled];
         let annotations = Annotations::from([("u".into(), "mine".into())]);
         let index = IndexParts { source: &source, entries, annotations }.assemble();

@@ -6,8 +6,8 @@
 //! docker-archive:FILE[:name]
 //! dir:DIR[@digest]     rootfs:DIR     tar:FILE     tar:-                      the rest is the path
 //! ```
-//! A `ref` that is a full digest is a digest. Every reference that parses prints (`Display`) as text that parses to the
-//! same reference.
+//! A `ref` that is a full digest is a digest. Every reference that parses prints (`Display`) as text that
+//! parses to the same reference.
 
 mod registry;
 
@@ -25,8 +25,8 @@ use crate::error::excerpt;
 
 /// Where an image is, in one of the forms that users type.
 ///
-/// Paths come from text in which a colon ends the path of `oci:`, `oci-archive:` and `docker-archive:`; who builds such a
-/// value by hand with a colon in the path cannot parse it back.
+/// Paths come from text in which a colon ends the path of `oci:`, `oci-archive:` and `docker-archive:`; who
+/// builds such a value by hand with a colon in the path cannot parse it back.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Reference {
     /// A repository of a registry.
@@ -168,7 +168,8 @@ impl ReferenceError {
     }
 }
 
-/// Transports of skopeo and friends that we do not have. Without this list they would be taken for names on Docker Hub.
+/// Transports of skopeo and friends that we do not have. Without this list they would be taken for names on
+/// Docker Hub.
 const FOREIGN_TRANSPORTS: [&str; 6] =
     ["containers-storage", "docker-daemon", "ostree", "sif", "tarball", "atomic"];
 
@@ -322,8 +323,8 @@ fn path(text: &str) -> Result<PathBuf, ReferenceError> {
     }
 }
 
-/// The grammar of `org.opencontainers.image.ref.name` in the image specification: words of letters and digits, joined
-/// by one of `-._:@+` or by `--`, in parts divided by slashes.
+/// The grammar of `org.opencontainers.image.ref.name` in the image specification: words of letters and
+/// digits, joined by one of `-._:@+` or by `--`, in parts divided by slashes.
 fn is_ref_name(name: &str) -> bool {
     name.split('/').all(|part| {
         let joined = part.replace("--", "-");

@@ -3,8 +3,8 @@
 //! ```text
 //! [host[:port]/]part[/part]…[:tag][@algorithm:hex]
 //! ```
-//! What stands before the first slash is a host if it holds a dot, a colon or upper case or is `localhost`; otherwise the
-//! name is on `docker.io`, where names of one part are in `library/`.
+//! What stands before the first slash is a host if it holds a dot, a colon or upper case or is `localhost`;
+//! otherwise the name is on `docker.io`, where names of one part are in `library/`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,10 +21,12 @@ const MAX_TAG: usize = 128;
 /// The host that short names are on.
 const DEFAULT_HOST: &str = "docker.io";
 
-/// An image in a registry, all defaults filled in: there is a tag or a digest, perhaps both; then the digest counts.
+/// An image in a registry, all defaults filled in: there is a tag or a digest, perhaps both; then the digest
+/// counts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RegistryName {
-    /// Host name or address, with the port if one was given. `docker.io` is a name, not where its registry answers.
+    /// Host name or address, with the port if one was given. `docker.io` is a name, not where its registry
+    /// answers.
     pub host: String,
     /// The repository: `library/busybox`.
     pub repository: String,

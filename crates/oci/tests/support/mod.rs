@@ -113,8 +113,8 @@ pub fn run<S: AsRef<OsStr>>(program: &str, args: &[S]) -> Vec<u8> {
     output.stdout
 }
 
-/// Whether all of `names` are programs of this machine; `"root"` asks for the user root. What is missing is told on stderr;
-/// with `CI=true` it panics.
+/// Whether all of `names` are programs of this machine; `"root"` asks for the user root. What is missing is
+/// told on stderr; with `CI=true` it panics.
 pub fn available(names: &[&str]) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     let have = |name: &str| match name {

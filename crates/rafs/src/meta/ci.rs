@@ -259,7 +259,8 @@ fn follow<const N: usize>(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+    #![allow(clippy::cast_possible_truncation)]
     use proptest::prelude::*;
 
     use super::*;

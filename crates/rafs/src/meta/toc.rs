@@ -163,7 +163,7 @@ fn bad_name(name: &[u8], number: usize) -> MetaError {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
     use super::super::section;
     use super::*;
 

@@ -358,65 +358,12 @@ pub(crate) struct ChunkIndex {
 }
 const _: () = assert!(size_of::<ChunkIndex>() == 8);
 
-/// Type bits of a mode, and the type in a directory entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FileType {
-    Regular,
-    Directory,
-    CharDevice,
-    BlockDevice,
-    Fifo,
-    Socket,
-    Symlink,
-}
-
-impl FileType {
-    /// Type, type bits of the mode, `file_type` of a directory entry.
-    const TABLE: [(Self, u16, u8); 7] = [
-        (Self::Regular, 0o100_000, 1),
-        (Self::Directory, 0o040_000, 2),
-        (Self::CharDevice, 0o020_000, 3),
-        (Self::BlockDevice, 0o060_000, 4),
-        (Self::Fifo, 0o010_000, 5),
-        (Self::Socket, 0o140_000, 6),
-        (Self::Symlink, 0o120_000, 7),
-    ];
-
-    /// The type of an inode.
-    pub(crate) const fn of(kind: &crate::InodeKind) -> Self {
-        match kind {
-            crate::InodeKind::Directory(_) => Self::Directory,
-            crate::InodeKind::Regular { .. } => Self::Regular,
-            crate::InodeKind::Symlink { .. } => Self::Symlink,
-            crate::InodeKind::CharDevice(_) => Self::CharDevice,
-            crate::InodeKind::BlockDevice(_) => Self::BlockDevice,
-            crate::InodeKind::Fifo => Self::Fifo,
-            crate::InodeKind::Socket => Self::Socket,
-        }
-    }
-
-    /// The type that a mode names.
-    pub(crate) fn of_mode(mode: u16) -> Option<Self> {
-        Self::TABLE.iter().find(|(_, bits, _)| *bits == mode & 0o170_000).map(|(file_type, ..)| *file_type)
-    }
-
-    /// Type bits of a mode.
-    pub(crate) fn mode_bits(self) -> u16 {
-        Self::TABLE.iter().find(|(file_type, ..)| *file_type == self).map_or(0, |(_, bits, _)| *bits)
-    }
-
-    /// `file_type` of a directory entry.
-    pub(crate) fn dirent_type(self) -> u8 {
-        Self::TABLE.iter().find(|(file_type, ..)| *file_type == self).map_or(0, |(.., number)| *number)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn layouts_and_types_have_one_number_each() {
+    fn layouts_have_one_number_each() {
         for layout in [Layout::FlatPlain, Layout::FlatInline, Layout::ChunkBased] {
             assert_eq!(Layout::of_format(layout.format()), Some(layout));
             assert_eq!(Layout::of_format(layout.format() & !1), Some(layout));
@@ -424,11 +371,5 @@ mod tests {
         for bad in [0x2, 0x3, 0x7, 0xb, 0x11, 0x8001] {
             assert_eq!(Layout::of_format(bad), None, "{bad:#x}");
         }
-        for (file_type, bits, number) in FileType::TABLE {
-            assert_eq!(FileType::of_mode(bits | 0o755), Some(file_type));
-            assert_eq!((file_type.mode_bits(), file_type.dirent_type()), (bits, number));
-        }
-        assert_eq!(FileType::of_mode(0o755), None);
-        assert_eq!(FileType::of_mode(0o030_000), None);
     }
 }

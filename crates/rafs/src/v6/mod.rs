@@ -4,6 +4,7 @@
 //! cannot hold.
 
 mod blob;
+mod file_type;
 mod fit;
 pub(crate) mod layout;
 mod reader;
@@ -11,6 +12,6 @@ mod writer;
 
 pub use blob::BlobProblem;
 pub use fit::{Loss, fit};
+pub(crate) use reader::read;
 pub use reader::{ChunkProblem, ChunkUseProblem, EntryProblem, ReadError, parse};
-pub(crate) use reader::{Reading, Super, Table, read};
 pub use writer::{WriteError, write};

@@ -184,7 +184,7 @@ fn open_source(reference: &Reference) -> Result<LayoutSource> {
         Reference::Oci { dir, name, digest } => {
             Ok(LayoutSource::open(dir, name.as_deref(), digest.as_ref()).map_err(Error::from)?)
         }
-        other => Err(UsageError::unsupported(other, "source").into()),
+        other => Err(UsageError::unsupported(other, lower::SOURCE).into()),
     }
 }
 
@@ -194,9 +194,10 @@ fn open_sink(reference: &Reference) -> Result<LayoutSink> {
             Err(UsageError::PinnedTarget { reference: reference.to_string() }.into())
         }
         Reference::Oci { dir, name, digest: None } => {
-            Ok(LayoutSink::create(dir, name.as_deref()).map_err(Error::from)?)
+            let in_target = |source| Error::Target { reference: reference.to_string(), source };
+            Ok(LayoutSink::create(dir, name.as_deref()).map_err(in_target)?)
         }
-        other => Err(UsageError::unsupported(other, "target").into()),
+        other => Err(UsageError::unsupported(other, lower::TARGET).into()),
     }
 }
 

@@ -7,6 +7,11 @@ use thiserror::Error;
 
 use crate::args;
 
+/// What a reference is used as.
+pub const SOURCE: &str = "source";
+/// What a reference is used as.
+pub const TARGET: &str = "target";
+
 /// Arguments that each parse but mean nothing together.
 #[derive(Debug, Error)]
 pub enum UsageError {

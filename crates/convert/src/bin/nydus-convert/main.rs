@@ -56,8 +56,11 @@ fn one_line(error: &anyhow::Error) -> String {
 
 /// The exit codes of `docs/cli.md`.
 fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.is::<lower::UsageError>() {
-        return 2;
+    match error.downcast_ref::<lower::UsageError>() {
+        // It may well exist; this program cannot use it.
+        Some(lower::UsageError::Reference { role: lower::SOURCE, .. }) => return 4,
+        Some(_) => return 2,
+        None => {}
     }
     let kind = error.downcast_ref::<Error>().map_or(Kind::Failed, Error::kind);
     match kind {

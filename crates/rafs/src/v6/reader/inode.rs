@@ -4,7 +4,8 @@
 
 use super::bytes::Bytes;
 use super::{EntryProblem, xattr};
-use crate::v6::layout::{BLOCK, BLOCK_LEN, CompactInode, ExtendedInode, FileType, Layout};
+use crate::v6::file_type::FileType;
+use crate::v6::layout::{BLOCK, BLOCK_LEN, CompactInode, ExtendedInode, Layout};
 use crate::{Metadata, Timestamp, limits};
 
 /// An inode as it is found.

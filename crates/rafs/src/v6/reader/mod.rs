@@ -15,9 +15,9 @@ mod walk;
 mod xattr;
 
 pub use error::{ChunkProblem, ChunkUseProblem, EntryProblem, ReadError};
-pub(crate) use superblock::{Super, Table};
 
 use self::bytes::Bytes;
+use self::superblock::Super;
 use crate::Image;
 
 /// Reads a bootstrap.

@@ -16,7 +16,8 @@ use super::inode::{Content, Found};
 use super::superblock::Super;
 use super::{ChunkUseProblem, EntryProblem, ReadError};
 use crate::v6::blob;
-use crate::v6::layout::{BLOCK, CHUNK_FORMAT_MASK, CHUNK_INDEXES, ChunkIndex, FileType, SLOT};
+use crate::v6::file_type::FileType;
+use crate::v6::layout::{BLOCK, CHUNK_FORMAT_MASK, CHUNK_INDEXES, ChunkIndex, SLOT};
 use crate::{Blob, ChunkRef, DeviceNumber, Directory, EntryPath, Inode, InodeId, InodeKind, Tree, limits};
 
 /// Bits of the chunk format that are defined.

@@ -13,7 +13,8 @@ use std::io;
 use zerocopy::IntoBytes;
 
 use super::emit::Emit;
-use crate::v6::layout::{BLOCK, BLOCK_LEN, Dirent, FileType};
+use crate::v6::file_type::FileType;
+use crate::v6::layout::{BLOCK, BLOCK_LEN, Dirent};
 use crate::{Directory, InodeId};
 
 /// Emits the content of the directory `this`. `locate` tells number and type of an inode.

@@ -8,7 +8,8 @@ use super::emit::{Emit, Window, measure};
 use super::placement::inline_part;
 use super::plan::{Node, Part, Piece, Plan};
 use super::xattr;
-use crate::v6::layout::{BLOCK, BLOCK_BITS, CHUNK_INDEXES, ChunkIndex, ExtendedInode, FileType, Layout};
+use crate::v6::file_type::FileType;
+use crate::v6::layout::{BLOCK, BLOCK_BITS, CHUNK_INDEXES, ChunkIndex, ExtendedInode, Layout};
 use crate::{ChunkRef, Image, Inode, InodeKind};
 
 /// Largest number that the chunk format's five bits hold.

@@ -8,8 +8,9 @@ use super::emit::{Emit, measure};
 use super::placement::{Area, Placed, inline_part};
 use super::{WriteError, directory, xattr};
 use crate::v6::Loss;
+use crate::v6::file_type::FileType;
 use crate::v6::fit::losses;
-use crate::v6::layout::{BLOCK, ExtendedInode, FileType, SLOT};
+use crate::v6::layout::{BLOCK, ExtendedInode, SLOT};
 use crate::{Directory, EntryPath, Image, Inode, InodeId, InodeKind, Tree, limits};
 
 /// What is decided of one inode. Slot and number are zero until a name leads to it.
