@@ -80,6 +80,8 @@ fn names_of_headers() {
         (gnu_times, "n".to_owned()),
         (Head::gnu(b'0', "n").put(345, b"usr/share/old-go"), "usr/share/old-go/n".to_owned()),
         (Head::gnu(b'0', "n").put(345, b"usr/\xc3\xa9"), "n".to_owned()),
+        (Head::gnu(b'0', "n").put(345, b"000000000001abc/d"), "000000000001abc/d/n".to_owned()),
+        (Head::gnu(b'0', "n").put(345, b"00000000001 \0junk"), "n".to_owned()),
         (Head::gnu(b'0', "n").base_256(345, 12, -1).base_256(357, 12, 1 << 40), "n".to_owned()),
     ] {
         let (entry, _) = read_one(&Tar::new().head(head).end());
@@ -300,8 +302,12 @@ fn names_that_cannot_be() {
     let empty = error(Tar::new().head(Head::ustar(b'2', "x")));
     assert!(matches!(empty, LayerError::BadLinkTarget { source: NameError::Empty, .. }), "{empty:?}");
 
-    // 4096 components of one byte: one byte more than a name can have, the final slash not counted.
+    // 2048 components of one byte each, without the last slash: the longest name there can be.
     read_one(&Tar::new().long(b'L', &long.as_bytes()[..4095]).file("x", b"").end());
+    match error(Tar::new().long(b'L', [&long.as_bytes()[..4095], b"d"].concat().as_slice()).file("x", b"")) {
+        LayerError::BadName { source: NameError::TooLong { length: 4096 }, .. } => {}
+        other => panic!("{other:?}"),
+    }
     match error(Tar::new().long(b'L', format!("{long}d").as_bytes()).file("x", b"")) {
         LayerError::BadName { source: NameError::TooLong { length: 4097 }, .. } => {}
         other => panic!("{other:?}"),

@@ -143,6 +143,9 @@ fn content_where_there_should_be_none() {
         let tar = Tar::new().pax(&[("size", b"4")]).head(head).raw(b"data").pad().file("next", b"").end();
         assert_eq!(paths(&tar), ["/n", "/next"]);
     }
+    // The data ends the stream, its block not filled.
+    let head = Head::ustar(b'2', "n").link(b"t").size(4);
+    assert_eq!(paths(&Tar::new().head(head).raw(b"data").0), ["/n"]);
     // An idle size may be absurd.
     let idle = Head::ustar(b'2', "n").link(b"t").size(1 << 60);
     assert_eq!(paths(&Tar::new().head(idle).file("next", b"").end()), ["/n", "/next"]);

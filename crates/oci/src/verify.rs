@@ -46,14 +46,15 @@ impl VerifyError {
 /// A reader that gives exactly the content a descriptor names, or an error (a [`VerifyError`] inside an
 /// [`io::Error`]).
 ///
-/// The last bytes are given only after size and digest proved right, so who has received all declared bytes
-/// has received the declared content. A stream longer than declared fails there and is not read any further.
-/// After an error every further read fails with the same error.
+/// Where the size is known, the last bytes are given only after size and digest proved right: who has received
+/// all declared bytes has received the declared content. A stream longer than declared fails there and is not
+/// read any further. Where only the digest is known, the verdict comes at the end of the stream, in the place of
+/// `Ok(0)`. After an error every further read fails with the same error.
 pub struct VerifyingReader<R> {
     inner: R,
     expected: Digest,
-    size: u64,
-    left: u64,
+    size: Option<u64>,
+    count: u64,
     state: State,
 }
 
@@ -71,8 +72,13 @@ impl<R: Read> VerifyingReader<R> {
 
     /// Verifies `inner` against a digest and a size in bytes.
     pub fn with(inner: R, digest: Digest, size: u64) -> Self {
+        Self { size: Some(size), ..Self::of_any_size(inner, digest) }
+    }
+
+    /// Verifies `inner` against a digest alone, as a diff id is.
+    pub fn of_any_size(inner: R, digest: Digest) -> Self {
         let state = State::Reading(Hasher::new(digest.algorithm()));
-        Self { inner, expected: digest, size, left: size, state }
+        Self { inner, expected: digest, size: None, count: 0, state }
     }
 
     /// Reads what is left and gives the verdict, for those who stop reading early.
@@ -87,23 +93,28 @@ impl<R: Read> VerifyingReader<R> {
         io::Error::new(io::ErrorKind::InvalidData, error)
     }
 
-    /// Called when all declared bytes were read: there must be no more, and the digest must be right.
-    fn conclude(&mut self) -> io::Result<()> {
+    fn wrong_size(&mut self, expected: u64, actual: u64) -> io::Error {
+        self.fail(VerifyError::SizeMismatch { digest: self.expected, expected, actual })
+    }
+
+    /// Called when all declared bytes were read: there must be no more of them.
+    fn conclude_size(&mut self, size: u64) -> io::Result<()> {
         let mut probe = [0];
-        if read_some(&mut self.inner, &mut probe)? > 0 {
-            let (digest, expected) = (self.expected, self.size);
-            let actual = expected.saturating_add(1);
-            return Err(self.fail(VerifyError::SizeMismatch { digest, expected, actual }));
+        match read_some(&mut self.inner, &mut probe)? {
+            0 => self.conclude(),
+            _ => Err(self.wrong_size(size, size.saturating_add(1))),
         }
+    }
+
+    /// Called when there are no more bytes: the digest must be right.
+    fn conclude(&mut self) -> io::Result<()> {
         let State::Reading(hasher) = std::mem::replace(&mut self.state, State::Verified) else {
             return Ok(());
         };
-        let actual = hasher.finish();
-        if actual != self.expected {
-            let expected = self.expected;
-            return Err(self.fail(VerifyError::DigestMismatch { expected, actual }));
+        match hasher.finish() {
+            actual if actual == self.expected => Ok(()),
+            actual => Err(self.fail(VerifyError::DigestMismatch { expected: self.expected, actual })),
         }
-        Ok(())
     }
 }
 
@@ -114,23 +125,21 @@ impl<R: Read> Read for VerifyingReader<R> {
             State::Verified => return Ok(0),
             State::Failed(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error.clone())),
         };
-        if self.left == 0 {
-            return self.conclude().map(|()| 0);
+        let left = self.size.map_or(u64::MAX, |size| size.saturating_sub(self.count));
+        if left == 0 {
+            return self.conclude_size(self.count).map(|()| 0);
         }
-        let want = buf.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let want = buf.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         let Some(part) = buf.get_mut(..want).filter(|part| !part.is_empty()) else { return Ok(0) };
         let n = read_some(&mut self.inner, part)?;
-        if n == 0 {
-            let (digest, expected) = (self.expected, self.size);
-            let actual = expected - self.left;
-            return Err(self.fail(VerifyError::SizeMismatch { digest, expected, actual }));
-        }
         hasher.update(part.get(..n).unwrap_or_default());
-        self.left = self.left.saturating_sub(n as u64);
-        if self.left == 0 {
-            self.conclude()?;
+        self.count += n as u64;
+        match self.size {
+            Some(size) if n == 0 => Err(self.wrong_size(size, self.count)),
+            Some(size) if size == self.count => self.conclude_size(size).map(|()| n),
+            None if n == 0 => self.conclude().map(|()| 0),
+            _ => Ok(n),
         }
-        Ok(n)
     }
 }
 
@@ -211,6 +220,21 @@ mod tests {
             error.to_string(),
             format!("{} has at least 1001 bytes, 1000 are declared", Digest::sha256(b""))
         );
+    }
+
+    #[test]
+    fn content_of_any_size() {
+        for data in [&b""[..], b"some content"] {
+            let mut out = Vec::new();
+            VerifyingReader::of_any_size(data, Digest::sha256(data)).read_to_end(&mut out).unwrap();
+            assert_eq!(out, data);
+            let (expected, actual) = (Digest::sha256(b"other"), Digest::sha256(data));
+            let mut reader = VerifyingReader::of_any_size(data, expected);
+            for _ in 0..2 {
+                let error = reader.read_to_end(&mut Vec::new()).unwrap_err();
+                assert_eq!(find_in(&error), Some(&VerifyError::DigestMismatch { expected, actual }));
+            }
+        }
     }
 
     #[test]

@@ -24,7 +24,8 @@ impl Rng {
     }
 }
 
-/// The test input of `kind`, `len` bytes.
+/// The test input of `kind`, `len` bytes. `few` (two to four letters) and `period` (random bytes repeated about
+/// as far back as a match may reach) are only in [`CORNERS`], the others are those of the vectors.
 fn generate(kind: &str, seed: u64, len: usize) -> Vec<u8> {
     let mut rng = Rng(seed);
     let mut out = Vec::with_capacity(len + 512);
@@ -52,6 +53,15 @@ fn generate(kind: &str, seed: u64, len: usize) -> Vec<u8> {
             out = generate("rand", seed, len);
             out.iter_mut().for_each(|byte| *byte &= 0x3f);
             out.copy_within(32512..32528, 65274);
+        }
+        "few" => {
+            let letters = 2 + rng.draw() % 3;
+            out.extend((0..len).map(|_| (rng.draw() % letters) as u8));
+        }
+        "period" => {
+            let period = 32504 + rng.draw() % 4;
+            let block = generate("rand", seed, period as usize);
+            out.extend(block.iter().cycle().take(len));
         }
         _ => panic!("no generator {kind}"),
     }
@@ -367,5 +377,61 @@ fn codes_too_long() {
     for encoder in [Box::new(zlib) as Box<dyn Deflate>, Box::new(GnuGzip::new(Level::DEFAULT))] {
         let out = encode(encoder, &plain, &[]);
         assert_eq!(sha256(&out), "509d557df6753442c1bb88ec3d8af8760adf3c36764423a06ad92d2a9de7f4e1");
+    }
+}
+
+/// A corner: input kind, its seed and length, encoder, level, offsets of sync flushes, sha256 of the output.
+type Corner = (&'static str, u64, usize, &'static str, u8, &'static [usize], &'static str);
+
+/// Inputs on which a small mistake shows that no vector reveals: the ends of input and window, ties between
+/// stored and fixed, GNU gzip's early block ends, the farthest matches. Made with zlib 1.2.13 (`zlib9`: memory
+/// level 9), GNU gzip 1.12 and pigz 2.6 (units of 32 KiB).
+#[rustfmt::skip]
+const CORNERS: &[Corner] = &[
+    ("few", 45991, 17, "zlib", 7, &[17], "75cbaef9a507cc46257e9a57d342a4f50b9bd7bbfbe4538b20680aff7163b43d"),
+    ("few", 28951, 26, "zlib", 4, &[22, 23, 26], "bd6eb5a6649a6b028dd73a22d87274461b89df93d1915efc1d73487007045a60"),
+    ("few", 90070, 53, "zlib", 8, &[17, 46], "52cf624bab567b76d7d5265ee32e0063415b05db1e6d998a4a3f30f6d931ed66"),
+    ("few", 96989, 297, "zlib", 5, &[255, 297, 297], "ba99ef3b8c0392564a8c457b260145a05545ccbc12e0bd7adeedfbbbe8afaf5c"),
+    ("bin", 27676, 8, "zlib", 3, &[5], "0615a0823720e8077f2a4380fea3a25aa41a949affdf6af235ee5a926ab7771c"),
+    ("rand", 1, 65500, "zlib9", 6, &[32600], "63e57180a7e53a47c3495c5a73641ad1b6ef3f8320a1d2a09ec826522f59f1ad"),
+    ("few", 3056, 65547, "gnu", 7, &[], "e5364bc3595ec3a9466f58d3b5eefc66c334dbfba5af6937f167e8543efc2514"),
+    ("text", 5246, 65284, "gnu", 4, &[], "167efd3368e58817043641fbf467a41c8ee2337d74be7994370d74dbbd758132"),
+    ("rand", 92562, 26, "gnu", 5, &[], "6dfadb418721324d4c120523ea4313ff77779f1dca6473c8e331ad9d7f04b1dd"),
+    ("mix", 46780, 38393, "gnu", 6, &[], "bde3b5dc4f9732bb4580526fe9e5c241dcc398a9fc6951474ee38e7b95bcc305"),
+    ("text", 20286, 64986, "gnu", 7, &[], "ae2ba479507d5ab7c834c7061455601fd83b99ca2ce26615c8c3aa25b8610375"),
+    ("text", 16416, 14640, "pigz", 8, &[], "7aacf6d95361d381572b4e1ee9222d7db47a807aa3b07f608e570c6b9efcd173"),
+    ("period", 41452, 33887, "pigz", 9, &[], "47dc709de482d35a40be0bdc6001bc33942b20a9de86d913f44b8ff5b513220e"),
+    ("period", 41452, 33887, "pigz-single", 9, &[], "47dc709de482d35a40be0bdc6001bc33942b20a9de86d913f44b8ff5b513220e"),
+];
+
+#[test]
+fn corners() {
+    for &(kind, seed, len, name, n, flushes, sha) in CORNERS {
+        let plain = generate(kind, seed, len);
+        let level = Level::new(n).unwrap();
+        let zlib = |mem_level| Zlib::new(Params { level, mem_level });
+        let pigz = |threads| {
+            let unit = UnitSize::new(32768).unwrap();
+            Pigz::new(PigzParams { level, unit, threads, independent: false })
+        };
+        let mut encoder: Box<dyn Deflate> = match name {
+            "zlib" => Box::new(zlib(MemLevel::DEFAULT)),
+            "zlib9" => Box::new(zlib(MemLevel::new(9).unwrap())),
+            "gnu" => Box::new(GnuGzip::new(level)),
+            "pigz" => Box::new(pigz(Threads::Many)),
+            _ => Box::new(pigz(Threads::One)),
+        };
+        let (mut out, mut done) = (Vec::new(), 0);
+        for &at in flushes {
+            // An empty write would let a second flush at the same offset count.
+            if at > done {
+                encoder.write(&plain[done..at], &mut out);
+            }
+            done = at;
+            encoder.flush(&mut out);
+        }
+        encoder.write(&plain[done..], &mut out);
+        encoder.finish(&mut out);
+        assert_eq!(sha256(&out), sha, "{kind} {seed} {len} {name} {n} {flushes:?}");
     }
 }

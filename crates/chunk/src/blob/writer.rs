@@ -4,8 +4,8 @@ use std::io::Write;
 
 use nydus_convert_rafs::meta::{ci, section, toc::TocEntry};
 use nydus_convert_rafs::{
-    Blob, BlobFeatures, BlobName, Chunk, ChunkDigest, ChunkFlags, CiLocation, Cipher, Compressor, Digester,
-    limits,
+    Blob, BlobFeatures, BlobName, Chunk, ChunkDigest, ChunkFlags, ChunkTable, CiLocation, Cipher, Compressor,
+    Digester, limits,
 };
 
 use super::stream::{Stream, WriteError};
@@ -18,7 +18,7 @@ const ALIGNMENT: u64 = 4096;
 /// Writes a RAFS v6 blob with inline metadata and table of contents, in one pass: chunks are appended in the order
 /// of their numbers, then [`BlobWriter::finish_data`] goes on to the rest.
 ///
-/// Per chunk 64 bytes are kept. The sink gets few large writes; [`crate::pack`] hands over a group at once.
+/// Per chunk some 70 bytes are kept. The sink gets few large writes; [`crate::pack`] hands over a group at once.
 pub struct BlobWriter<W> {
     stream: Stream<W>,
     compressor: Compressor,
@@ -177,7 +177,7 @@ impl<W: Write> BlobWriter<W> {
             meta_digest: [0; 32],
             meta_size: 0,
             cipher: Cipher::None,
-            chunks: self.chunks.into_iter().collect(),
+            chunks: table_of(self.chunks),
         };
         Ok(BlobTail::new(self.stream, entries, Some(blob)))
     }
@@ -245,6 +245,20 @@ impl<W: Write> BlobWriter<W> {
         self.stream.write(&section::write(section::BLOB_DIGEST, size))?;
         Ok(tail::raw_entry(section::BLOB_DIGEST, offset, size, hash.digest()))
     }
+}
+
+/// All chunks by number. Taken from the back in a few pieces whose memory is given back on the way, so that there are
+/// never two copies of a list that can take a gigabyte.
+fn table_of(mut chunks: Vec<Chunk>) -> ChunkTable {
+    let piece = chunks.len() / 8 + 1;
+    let mut records = Vec::with_capacity(chunks.len());
+    while !chunks.is_empty() {
+        let (start, end) = (chunks.len().saturating_sub(piece), chunks.len());
+        // Numbers stay below 2²⁴.
+        records.extend((start as u32..end as u32).zip(chunks.drain(start..)).rev());
+        chunks.shrink_to_fit();
+    }
+    ChunkTable::from_unsorted(records)
 }
 
 /// Of the blob as its own bootstrap lists it.

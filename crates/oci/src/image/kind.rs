@@ -4,6 +4,8 @@
 //! fields of another sort of document: what one client takes for an image and another for an index is
 //! refused.
 
+use std::fmt;
+
 use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
@@ -56,6 +58,12 @@ pub struct LayerAt {
     pub media_type: String,
 }
 
+impl fmt::Display for LayerAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "layer {} of {} ({})", self.number, self.count, self.digest)
+    }
+}
+
 /// Why an image cannot be converted although it is understood.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum UnsupportedImage {
@@ -71,13 +79,13 @@ pub enum UnsupportedImage {
     )]
     DockerSchema1,
     /// An encrypted layer.
-    #[error("layer {} of {} ({}) is encrypted ({}); decrypt the image first", .0.number, .0.count, .0.digest, .0.media_type)]
+    #[error("{layer} is encrypted ({media_type}); decrypt the image first", layer = .0, media_type = .0.media_type)]
     EncryptedLayer(LayerAt),
     /// A foreign layer.
-    #[error("layer {} of {} ({}) is not distributable ({}) and not kept with the image", .0.number, .0.count, .0.digest, .0.media_type)]
+    #[error("{layer} is not distributable ({media_type}) and not kept with the image", layer = .0, media_type = .0.media_type)]
     ForeignLayer(LayerAt),
     /// A layer that is not known.
-    #[error("layer {} of {} ({}) has the media type \"{}\", which is no image layer", .0.number, .0.count, .0.digest, .0.media_type)]
+    #[error("{layer} has the media type \"{media_type}\", which is no image layer", layer = .0, media_type = .0.media_type)]
     UnknownLayer(LayerAt),
 }
 

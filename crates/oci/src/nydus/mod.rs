@@ -3,7 +3,7 @@
 //! ```text
 //! manifest ── config   the source's, with other diff ids and one history entry more
 //!          └─ layers   blob(layer 1) … blob(layer n)  [blobs of dictionaries …]  bootstrap
-//!                      media type BLOB_MEDIA_TYPE, annotated BLOB               tar+gzip, annotated BOOTSTRAP
+//!                      BLOB_MEDIA_TYPE, annotated BLOB                          tar+gzip, annotated BOOTSTRAP
 //! ```
 //! Names and values are those of the converter library of the containerd snapshotter; the snapshotter, the
 //! daemon and the command line tools find an image by them.

@@ -278,6 +278,24 @@ mod tests {
         assert_eq!(coded(5, 10), [(5, 0), (REPEAT, 3), (REPEAT, 0)]);
     }
 
+    /// GNU gzip ends a block at 4096 tokens if fewer than half of them are matches and the output is below
+    /// half of what it covers.
+    #[test]
+    fn early_end() {
+        let ends = |matches: usize, covered: isize, early: bool| {
+            let mut block = Block::new(32767, early);
+            (0..matches).for_each(|_| block.matched(3, 1));
+            (matches..EARLY_STEP).for_each(|_| block.literal(b'a'));
+            block.is_full(covered)
+        };
+        assert!(ends(2047, 1 << 20, true));
+        assert!(!ends(2048, 1 << 20, true));
+        assert!(!ends(2047, 1 << 20, false));
+        // 4096 bytes for as many tokens, and 5 bits for each of 8 distances.
+        assert!(ends(8, 2 * 4101 + 2, true));
+        assert!(!ends(8, 2 * 4101 + 1, true));
+    }
+
     #[test]
     fn empty_block() {
         let (mut bits, mut out) = (Bits::default(), Vec::new());

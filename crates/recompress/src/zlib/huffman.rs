@@ -194,3 +194,52 @@ pub(super) const fn codes<const N: usize>(lengths: &[u8; N]) -> [u32; N] {
     }
     codes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with<const N: usize>(frequencies: &[(usize, u32)]) -> [u32; N] {
+        let mut all = [0; N];
+        frequencies.iter().for_each(|&(symbol, frequency)| all[symbol] = frequency);
+        all
+    }
+
+    /// Fewer than two symbols: which others get a code.
+    #[test]
+    fn forced_symbols() {
+        for (used, coded) in
+            [(None, [0, 1]), (Some(0), [0, 1]), (Some(1), [1, 2]), (Some(2), [0, 2]), (Some(9), [0, 9])]
+        {
+            let used: Vec<_> = used.into_iter().map(|symbol| (symbol, 7)).collect();
+            let lengths = code_lengths::<32>(&with(&used), 15);
+            let want = with::<32>(&coded.map(|symbol| (symbol, 1))).map(|bits| bits as u8);
+            assert_eq!(lengths, Lengths { bits: want, highest: coded[1] });
+        }
+    }
+
+    /// Fibonacci's numbers make the deepest tree; cut to any limit it stays complete, and rarer is never
+    /// shorter.
+    #[test]
+    fn limits() {
+        let mut frequencies = [1u32; 19];
+        for i in 2..19 {
+            frequencies[i] = frequencies[i - 1] + frequencies[i - 2];
+        }
+        for limit in [5, 7, 15] {
+            let Lengths { bits, highest } = code_lengths(&frequencies, limit);
+            assert_eq!(highest, 18);
+            assert_eq!(bits.iter().max(), Some(&limit));
+            assert_eq!(bits.iter().map(|&b| 1u32 << (15 - b)).sum::<u32>(), 1 << 15, "limit {limit}");
+            assert!(bits.is_sorted_by(|a, b| a >= b), "limit {limit}: {bits:?}");
+        }
+    }
+
+    /// The example of RFC 1951, 3.2.2: lengths 3, 3, 3, 3, 3, 2, 4, 4.
+    #[test]
+    fn canonical() {
+        let codes = codes(&[3, 3, 3, 3, 3, 2, 4, 4]);
+        let plain = codes.map(|code| (code & 0xffff).reverse_bits() >> (32 - (code >> 16)));
+        assert_eq!(plain, [0b010, 0b011, 0b100, 0b101, 0b110, 0b00, 0b1110, 0b1111]);
+    }
+}

@@ -1,0 +1,114 @@
+//! Byte for byte what the reference builder writes, where the format leaves no freedom: whole-second times, at most one
+//! extended attribute a file, every directory described. `docs/limitations.md` tells where it ends.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use support::cli::{blob, convert};
+use support::oci::{Compression, Layer, Layout};
+use support::tars::Tar;
+use support::tools::Tool;
+use tar::EntryType;
+use tempfile::tempdir;
+
+/// The blob stream that the reference builder makes of a tar.
+fn reference_blob(dir: &Path, tar: &Path, compressor: &str, chunk_size: &str) -> Vec<u8> {
+    let out = dir.join("reference.blob");
+    let _ = fs::remove_file(&out);
+    Tool::get("nydus-image").run([
+        "create",
+        "--type",
+        "tar-rafs",
+        "--fs-version",
+        "6",
+        "--blob-inline-meta",
+        "--features",
+        "blob-toc",
+        "--whiteout-spec",
+        "none",
+        "--compressor",
+        compressor,
+        "--chunk-size",
+        chunk_size,
+        "--blob",
+        out.to_str().unwrap(),
+        tar.to_str().unwrap(),
+    ]);
+    fs::read(out).unwrap()
+}
+
+fn our_blob(dir: &Path, tar: &Path, compressor: &str, chunk_size: &str) -> Vec<u8> {
+    let (source, target) = (dir.join("oci"), dir.join("nydus"));
+    let layer = Layer { compression: Compression::None, ..Layer::new(fs::read(tar).unwrap()) };
+    Layout::of([layer]).write(&source);
+    let report = convert(&source, &target, &["--compressor", compressor, "--chunk-size", chunk_size]);
+    blob(&target, report["images"][0]["layers"][0]["blob_digest"].as_str().unwrap())
+}
+
+/// Where two streams part, for a message that helps.
+fn assert_identical(ours: &[u8], reference: &[u8], what: &str) {
+    let position = ours.iter().zip(reference).position(|(a, b)| a != b);
+    assert!(
+        ours == reference,
+        "{what}: {} and {} bytes, first difference at {position:?}",
+        ours.len(),
+        reference.len()
+    );
+}
+
+/// Everything that the reference builder accepts.
+fn varied_tar() -> Vec<u8> {
+    let pattern = |seed: u32, length: u32| -> Vec<u8> {
+        (0..length).map(|n| (n.wrapping_mul(n ^ seed) >> 5) as u8).collect()
+    };
+    let mut tar = Tar::new()
+        .dir("./", 0o755)
+        .dir("etc", 0o755)
+        .file("etc/hello", "hello\n")
+        .file("etc/empty", "")
+        .file("etc/copy", "hello\n")
+        .pax(&[("SCHILY.xattr.user.mime_type", b"text/plain")])
+        .file("etc/attributed", "x")
+        .symlink("etc/link", "hello")
+        .hard_link("etc/hard", "etc/hello")
+        .dir("dev", 0o750)
+        .special("dev/null", EntryType::Char, Some((1, 3)))
+        .special("dev/sda", EntryType::Block, Some((8, 0)))
+        .special("dev/pipe", EntryType::Fifo, Some((0, 0)))
+        .dir("data", 0o1777)
+        .file("data/large", pattern(7, 3 << 20))
+        .file("data/+before-the-dots", pattern(9, 5000))
+        .file("data/exact", pattern(3, 1 << 20))
+        .dir("many", 0o755);
+    for number in 0..700 {
+        tar = tar.file(&format!("many/a-name-of-some-length-{number:05}"), format!("{}", number % 50));
+    }
+    for number in 0..40 {
+        tar = tar.dir(&format!("many/sub-{number}"), 0o700).symlink(&format!("many/sub-{number}/s"), &"t".repeat(number * 90 + 1));
+    }
+    tar.finish()
+}
+
+#[test]
+fn the_blob_stream_is_the_reference_builders() {
+    support::require!("nydus-image");
+    let dir = tempdir().unwrap();
+    let tar = dir.path().join("layer.tar");
+    fs::write(&tar, varied_tar()).unwrap();
+    for chunk_size in ["0x1000", "0x10000", "0x100000"] {
+        let reference = reference_blob(dir.path(), &tar, "none", chunk_size);
+        let ours = our_blob(dir.path(), &tar, "none", chunk_size);
+        assert_identical(&ours, &reference, chunk_size);
+    }
+}
+
+#[test]
+fn a_distributions_base_layer_is_the_reference_builders() {
+    support::require!("nydus-image", "debootstrap", "buildah", "root");
+    let Some(tar) = support::debian::debian_tar() else { return };
+    let dir = tempdir().unwrap();
+    let reference = reference_blob(dir.path(), &tar, "none", "0x100000");
+    assert_identical(&our_blob(dir.path(), &tar, "none", "0x100000"), &reference, "Debian");
+}
