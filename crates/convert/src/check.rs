@@ -6,7 +6,9 @@ use std::sync::Arc;
 use nydus_convert_chunk::BlobReader;
 use nydus_convert_chunk::ordered::Pool;
 use nydus_convert_layer::LayerReader;
-use nydus_convert_oci::{self as oci, Descriptor, DiffId, HashingReader, Manifest, Reference, Source, decompress};
+use nydus_convert_oci::{
+    self as oci, Descriptor, DiffId, HashingReader, Manifest, Reference, Source, decompress,
+};
 use nydus_convert_rafs::{BlobId, BlobName, Image, v6};
 
 use crate::error::{Error, LayerFailure, NydusError};
@@ -124,12 +126,18 @@ impl Checker<'_> {
             self.observer.layer_advanced(&label, layer.size);
             self.observer.layer_finished(&label, layer.size);
         }
-        problems.extend(self.check_bootstrap_layer(manifest, bootstrap, config.diff_ids().last().copied()).err());
+        problems
+            .extend(self.check_bootstrap_layer(manifest, bootstrap, config.diff_ids().last().copied()).err());
         Ok(())
     }
 
     /// One blob layer; gives the number of chunks compared and their plain bytes.
-    fn check_blob(&self, layer: &Descriptor, diff_id: Option<DiffId>, image: &Image) -> Result<(u64, u64), Error> {
+    fn check_blob(
+        &self,
+        layer: &Descriptor,
+        diff_id: Option<DiffId>,
+        image: &Image,
+    ) -> Result<(u64, u64), Error> {
         let digest = layer.digest;
         let in_blob = |source| NydusError::Blob { digest, source };
         // Blobs count as their own uncompressed form.
@@ -213,7 +221,8 @@ impl Checker<'_> {
     /// Something else: its bytes are what their descriptor says.
     fn check_all_bytes(&self, descriptor: &Descriptor, problems: &mut Vec<Error>) {
         let read = self.source.open(descriptor).and_then(|mut bytes| {
-            io::copy(&mut bytes, &mut io::sink()).map_err(|error| oci::Error::reading(descriptor.digest, error))
+            io::copy(&mut bytes, &mut io::sink())
+                .map_err(|error| oci::Error::reading(descriptor.digest, error))
         });
         problems.extend(read.err().map(Error::from));
     }

@@ -168,6 +168,14 @@ pub enum LayerFailure {
         /// Bytes that are missing.
         missing: u64,
     },
+    /// The files of the layer, holes included, are too long.
+    #[error("{path}: the layer's files have more than {limit} bytes, holes included (--max-layer-size)")]
+    TooMuchContent {
+        /// The file that went beyond.
+        path: EntryPath,
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// The plain tar is not the one the config names.
     #[error("the unpacked layer is {actual}, the image's config says {expected}")]
     DiffId {
@@ -254,7 +262,7 @@ impl LayerFailure {
             Self::DiffId { .. } => Kind::NotFaithful,
             Self::Write(WriteError::Io { source, .. }) => ErrorKind::of_io(source).into(),
             Self::Interrupted { signal } => Kind::Interrupted(*signal),
-            Self::Thread(_) => Kind::Resources,
+            Self::Thread(_) | Self::TooMuchContent { .. } => Kind::Resources,
             Self::Tar(_) | Self::Tree(_) | Self::Entry { .. } | Self::ShortContent { .. } => Kind::Failed,
             Self::Write(_) | Self::Compress(_) | Self::Bootstrap(_) | Self::GivenUp => Kind::Failed,
         }

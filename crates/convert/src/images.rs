@@ -1,7 +1,9 @@
 //! Finding the images behind a reference: one, or those of an index, however nested.
 
 use nydus_convert_oci::image::{EntryKind, check_layers};
-use nydus_convert_oci::{Config, Descriptor, Digest, ImageError, Manifest, ManifestKind, Platform, Reference, Source};
+use nydus_convert_oci::{
+    Config, Descriptor, Digest, ImageError, Manifest, ManifestKind, Platform, Reference, Source,
+};
 
 use crate::error::Error;
 use crate::options::PlatformFilter;
@@ -46,9 +48,8 @@ pub(crate) enum Content {
 
 /// Reads a manifest or index. What cannot be used is an error where it is the root, and `Other` inside an index.
 pub(crate) fn read(source: &dyn Source, descriptor: &Descriptor, is_root: bool) -> Result<Content, Error> {
-    let found = |platform, kind| {
-        Content::One(Box::new(Found { descriptor: descriptor.clone(), platform, kind }))
-    };
+    let found =
+        |platform, kind| Content::One(Box::new(Found { descriptor: descriptor.clone(), platform, kind }));
     if !is_root && EntryKind::of(descriptor) == EntryKind::Extra {
         return Ok(found(None, FoundKind::Other));
     }
@@ -56,8 +57,12 @@ pub(crate) fn read(source: &dyn Source, descriptor: &Descriptor, is_root: bool) 
     let refusal = kind.refusal();
     Ok(match kind {
         ManifestKind::Index(index) => Content::Index(index),
-        ManifestKind::Image(manifest) => found(platform(source, descriptor, &manifest)?, FoundKind::Oci(manifest)),
-        ManifestKind::Nydus(manifest) => found(platform(source, descriptor, &manifest)?, FoundKind::Nydus(manifest)),
+        ManifestKind::Image(manifest) => {
+            found(platform(source, descriptor, &manifest)?, FoundKind::Oci(manifest))
+        }
+        ManifestKind::Nydus(manifest) => {
+            found(platform(source, descriptor, &manifest)?, FoundKind::Nydus(manifest))
+        }
         ManifestKind::Artifact { .. } if !is_root => found(None, FoundKind::Other),
         _ => match refusal {
             Some(refusal) => return Err(nydus_convert_oci::Error::from(ImageError::from(refusal)).into()),
@@ -67,7 +72,11 @@ pub(crate) fn read(source: &dyn Source, descriptor: &Descriptor, is_root: bool) 
 }
 
 /// The platform of an image: its entry's word, else its config's.
-fn platform(source: &dyn Source, descriptor: &Descriptor, manifest: &Manifest) -> Result<Option<Platform>, Error> {
+fn platform(
+    source: &dyn Source,
+    descriptor: &Descriptor,
+    manifest: &Manifest,
+) -> Result<Option<Platform>, Error> {
     match &descriptor.platform {
         Some(platform) => Ok(Some(platform.clone())),
         None => Ok(read_config(source, manifest)?.platform()),
@@ -119,17 +128,24 @@ pub(crate) fn find_one(source: &dyn Source, platform: &Platform) -> Result<Found
         let wanted = |found: &Found| found.platform.as_ref().is_some_and(|own| own.matches(platform));
         all.retain(wanted);
         if all.is_empty() {
-            return Err(Error::NoSuchPlatform { wanted: platform.to_string(), available: available.join(", ") });
+            return Err(Error::NoSuchPlatform {
+                wanted: platform.to_string(),
+                available: available.join(", "),
+            });
         }
     }
-    all.into_iter().next().ok_or(Error::NoSuchPlatform { wanted: platform.to_string(), available: String::new() })
+    all.into_iter()
+        .next()
+        .ok_or(Error::NoSuchPlatform { wanted: platform.to_string(), available: String::new() })
 }
 
 /// A reference with the digest it led to.
 pub(crate) fn pinned(reference: &Reference, pin: Digest) -> String {
     let mut pinned = reference.clone();
     match &mut pinned {
-        Reference::Oci { digest, .. } | Reference::OciArchive { digest, .. } | Reference::Dir { digest, .. } => {
+        Reference::Oci { digest, .. }
+        | Reference::OciArchive { digest, .. }
+        | Reference::Dir { digest, .. } => {
             *digest = Some(pin);
         }
         // The others have no place for a digest of their own.

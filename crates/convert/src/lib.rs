@@ -40,7 +40,7 @@ pub use nydus_image::NydusImage;
 pub use observer::{LayerLabel, Observer, Stop};
 pub use options::{Fidelity, FsOptions, PlatformFilter, Resources, ToNydusOptions};
 pub use report::{
-    Action, CheckReport, CheckedImage, ImageReport, LayerReport, LossReport, SCHEMA_VERSION, ToNydusReport,
-    ToolReport,
+    Action, CheckReport, CheckedImage, ImageReport, LayerReport, LossReport, RefusalReport, SCHEMA_VERSION,
+    ToNydusReport, ToolReport,
 };
 pub use to_nydus::{Lost, LostEntry, MergeError, MergeLayer, merge, to_nydus};

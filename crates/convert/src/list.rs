@@ -11,7 +11,11 @@ use crate::images::{self, FoundKind};
 use crate::nydus_image::NydusImage;
 
 /// Opens the Nydus image behind `source`: the only one, or of an index the one for `platform`.
-pub fn open_nydus(source: &dyn Source, platform: &Platform, command: &'static str) -> Result<NydusImage, Error> {
+pub fn open_nydus(
+    source: &dyn Source,
+    platform: &Platform,
+    command: &'static str,
+) -> Result<NydusImage, Error> {
     match images::find_one(source, platform)?.kind {
         FoundKind::Nydus(manifest) => NydusImage::open(source, &manifest),
         _ => Err(Error::NotNydus { reference: source.root().digest.to_string(), command }),
@@ -113,7 +117,9 @@ impl Listed {
             _ => '-',
         };
         let mut text = String::from(letter);
-        for (shift, special, with, without) in [(6, 0o4000, 's', 'S'), (3, 0o2000, 's', 'S'), (0, 0o1000, 't', 'T')] {
+        for (shift, special, with, without) in
+            [(6, 0o4000, 's', 'S'), (3, 0o2000, 's', 'S'), (0, 0o1000, 't', 'T')]
+        {
             let bits = self.mode >> shift;
             text.push(if bits & 4 != 0 { 'r' } else { '-' });
             text.push(if bits & 2 != 0 { 'w' } else { '-' });
@@ -135,7 +141,11 @@ impl fmt::Display for Listed {
             None => self.size.to_string(),
         };
         let (mode, time) = (self.mode_string(), civil_time(self.mtime));
-        write!(f, "{mode} {:>3} {:>5} {:>5} {size:>10} {time} {}", self.links, self.uid, self.gid, self.path)?;
+        write!(
+            f,
+            "{mode} {:>3} {:>5} {:>5} {size:>10} {time} {}",
+            self.links, self.uid, self.gid, self.path
+        )?;
         self.target.iter().try_for_each(|target| write!(f, " -> {target}"))
     }
 }

@@ -87,7 +87,8 @@ pub(crate) fn read_bootstrap(source: &dyn Source, manifest: &Manifest) -> Result
     let Some(layer) = manifest.layers.last() else {
         return Err(Error::NotNydus { reference: source.root().digest.to_string(), command: "this" });
     };
-    let layer = nydus::read_bootstrap(source.open(layer)?, MAX_BOOTSTRAP).map_err(nydus_convert_oci::Error::from)?;
+    let layer =
+        nydus::read_bootstrap(source.open(layer)?, MAX_BOOTSTRAP).map_err(nydus_convert_oci::Error::from)?;
     Ok(v6::parse(&layer.bytes).map_err(NydusError::Bootstrap)?)
 }
 

@@ -115,6 +115,21 @@ impl ToolReport {
     }
 }
 
+/// Why an image was refused: what the target format cannot hold.
+#[derive(Debug, Clone, Serialize)]
+pub struct RefusalReport<'a> {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The source as given.
+    pub source: &'a str,
+    /// The target as given.
+    pub target: &'a str,
+    /// The error in words.
+    pub error: &'a str,
+    /// What the target format cannot hold.
+    pub losses: &'a [LossReport],
+}
+
 /// What a check found.
 #[derive(Debug, Clone, Serialize)]
 pub struct CheckReport {

@@ -153,8 +153,11 @@ fn absolute_names_are_taken_from_the_root() {
 
 #[test]
 fn a_size_field_of_one_tebibyte() {
-    let tar = Tar::new().raw(b"huge", |header| header.set_size(1 << 40), b"only this").finish();
-    let run = refused(&second_layer(Layer::new(tar)), &[]);
+    let huge = |size: u64| Tar::new().raw(b"huge", |header| header.set_size(size), b"only this").finish();
+    let run = refused(&second_layer(Layer::new(huge(1 << 40))), &[]);
+    assert_error(&run, 7, &["layer 2 of 2", "/huge", "--max-layer-size"]);
+    // Where so much is allowed, it is the bytes that are missing.
+    let run = refused(&second_layer(Layer::new(huge(1 << 40))), &["--max-layer-size", "2TiB"]);
     assert_error(&run, 1, &["layer 2 of 2", "/huge", "too early"]);
 }
 
@@ -174,6 +177,25 @@ fn decompression_bombs() {
         let run = refused(&second_layer(layer), &["--max-layer-size", "16MiB"]);
         assert_error(&run, 7, &["layer 2 of 2", "16777216"]);
     }
+}
+
+#[test]
+fn sparse_bombs() {
+    let sparse = |size: &str, map: &str| {
+        Tar::new()
+            .pax(&[
+                ("GNU.sparse.size", size.as_bytes()),
+                ("GNU.sparse.numblocks", b"1"),
+                ("GNU.sparse.map", map.as_bytes()),
+                ("GNU.sparse.name", b"hole"),
+            ])
+            .file("GNUSparseFile.1/hole", "")
+            .finish()
+    };
+    let run = refused(&second_layer(Layer::new(sparse("1099511627776", "0,0"))), &[]);
+    assert_error(&run, 7, &["layer 2 of 2", "/hole", "--max-layer-size"]);
+    let run = refused(&second_layer(Layer::new(sparse("9000000000000000000", "0,0"))), &[]);
+    assert_error(&run, 3, &["1 thing(s)"]);
 }
 
 #[test]
@@ -235,11 +257,16 @@ fn losses_are_refused_with_a_list_or_told() {
     let dir = tempdir().unwrap();
     let (source, target) = (dir.path().join("oci"), dir.path().join("nydus"));
     layout.write(&source);
+    let refusal = support::cli::run(["to-nydus", "-q", "--json", &latest(&source), &latest(&target)]);
+    let refusal: serde_json::Value = serde_json::from_str(&refusal.stdout).unwrap();
+    assert_eq!(refusal["losses"].as_array().unwrap().len(), 3);
     let report = convert(&source, &target, &["--fidelity", "warn"]);
-    let paths: Vec<&str> = report["losses"].as_array().unwrap().iter().map(|l| l["path"].as_str().unwrap()).collect();
+    let paths: Vec<&str> =
+        report["losses"].as_array().unwrap().iter().map(|l| l["path"].as_str().unwrap()).collect();
     assert_eq!(paths, ["/from-a-mac", "/before-1970", "/far"]);
     let listing = support::cli::ok(["ls", &latest(&target)]).stdout;
-    for (name, expected) in [("/from-a-mac", true), ("/before-1970", true), ("/far", false), ("/fine", true)] {
+    for (name, expected) in [("/from-a-mac", true), ("/before-1970", true), ("/far", false), ("/fine", true)]
+    {
         assert_eq!(listing.lines().any(|line| line.ends_with(name)), expected, "{name}: {listing}");
     }
 }

@@ -73,7 +73,8 @@ fn a_registry_and_skopeo_keep_the_digests() {
         };
         skopeo(&latest(&target), &remote, "--dest-tls-verify=false");
         skopeo(&remote, &latest(&back), "--src-tls-verify=false");
-        let copy: serde_json::Value = serde_json::from_str(&ok(["check", "--json", &latest(&back)]).stdout).unwrap();
+        let copy: serde_json::Value =
+            serde_json::from_str(&ok(["check", "--json", &latest(&back)]).stdout).unwrap();
         let pinned = copy["reference"].as_str().unwrap();
         assert!(pinned.ends_with(report["digest"].as_str().unwrap()), "{name}: {pinned}");
         assert_eq!(copy["problems"].as_array().unwrap().len(), 0);

@@ -19,7 +19,9 @@ fn layers() -> Vec<Layer> {
             for file in 0..300_u32 {
                 let seed = if file % 3 == 0 { 0 } else { layer + 1 };
                 let words = (file * file * 17 % 40_000) as usize;
-                let content: Vec<u8> = (0..words as u32).flat_map(|n| (n.wrapping_mul(seed + file) >> 3).to_le_bytes()).collect();
+                let content: Vec<u8> = (0..words as u32)
+                    .flat_map(|n| (n.wrapping_mul(seed + file) >> 3).to_le_bytes())
+                    .collect();
                 tar = tar.file(&format!("d/{layer}-{file}"), content);
             }
             Layer::new(tar.finish())

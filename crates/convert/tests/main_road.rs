@@ -12,7 +12,12 @@ use tempfile::tempdir;
 
 fn sample() -> Vec<u8> {
     let big: Vec<u8> = (0..3_000_000_u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
-    Tar::new().dir("etc", 0o755).file("etc/hello", "hello\n").file("big", big).symlink("etc/link", "hello").finish()
+    Tar::new()
+        .dir("etc", 0o755)
+        .file("etc/hello", "hello\n")
+        .file("big", big)
+        .symlink("etc/link", "hello")
+        .finish()
 }
 
 #[test]
@@ -50,7 +55,10 @@ fn ls_and_cat_show_what_the_image_holds() {
     convert(&source, &target, &["--chunk-size", "64KiB"]);
     let image = latest(&target);
     let listing = ok(["ls", image.as_str()]).stdout;
-    assert!(listing.contains("-rw-r--r--   1     0     0          6 2023-11-14 22:13 /etc/hello\n"), "{listing}");
+    assert!(
+        listing.contains("-rw-r--r--   1     0     0          6 2023-11-14 22:13 /etc/hello\n"),
+        "{listing}"
+    );
     assert!(listing.contains(" /etc/link -> hello\n"), "{listing}");
     assert_eq!(ok(["ls", image.as_str(), "etc"]).stdout.lines().count(), 3);
     assert_eq!(ok(["cat", image.as_str(), "/etc/link"]).stdout, "hello\n");
@@ -60,7 +68,10 @@ fn ls_and_cat_show_what_the_image_holds() {
     assert!(output.stdout == expected);
 
     let missing = run(["cat", image.as_str(), "nowhere"]);
-    assert_eq!((missing.code, missing.stderr.as_str()), (Some(4), "error: /nowhere: no such file in the image\n"));
+    assert_eq!(
+        (missing.code, missing.stderr.as_str()),
+        (Some(4), "error: /nowhere: no such file in the image\n")
+    );
     assert_eq!(run(["cat", image.as_str(), "etc"]).code, Some(4));
     assert_eq!(run(["ls", latest(&source).as_str()]).code, Some(4));
 }
@@ -78,7 +89,8 @@ fn every_compression_and_dialect_gives_the_same_blobs() {
             let source = dir.path().join(format!("{number}-{dialect:?}"));
             let target = dir.path().join(format!("{number}-{dialect:?}-nydus"));
             let layer = Layer { compression, ..Layer::new(sample()) };
-            Layout { images: vec![Image { dialect, ..Image::of([layer]) }], ..Layout::default() }.write(&source);
+            Layout { images: vec![Image { dialect, ..Image::of([layer]) }], ..Layout::default() }
+                .write(&source);
             let report = convert(&source, &target, &[]);
             assert_eq!(report["media_type"], media_type);
             ok(["check", latest(&target).as_str()]);
@@ -105,13 +117,15 @@ fn an_index_stays_an_index() {
         assert_eq!(entry["platform"]["architecture"], architecture);
     }
     assert_eq!(entries[2]["platform"]["os"], "unknown");
-    let check: Value = serde_json::from_str(&ok(["check", "--json", latest(&target).as_str()]).stdout).unwrap();
+    let check: Value =
+        serde_json::from_str(&ok(["check", "--json", latest(&target).as_str()]).stdout).unwrap();
     assert_eq!(check["images"].as_array().unwrap().len(), 3);
 
     let one = dir.path().join("one");
     let report = convert(&source, &one, &["--platform", "linux/arm64"]);
     assert_eq!(report["images"].as_array().unwrap().len(), 1);
-    let none = run(["to-nydus", &latest(&source), &latest(&dir.path().join("none")), "--platform", "linux/s390x"]);
+    let none =
+        run(["to-nydus", &latest(&source), &latest(&dir.path().join("none")), "--platform", "linux/s390x"]);
     assert_eq!(none.code, Some(4));
     assert!(none.stderr.contains("linux/amd64, linux/arm64"), "{}", none.stderr);
     assert!(!dir.path().join("none").exists());
@@ -228,7 +242,8 @@ fn plain_images_are_checked_too() {
     let dir = tempdir().unwrap();
     let source = dir.path().join("oci");
     Layout::of([Layer::new(sample())]).write(&source);
-    let report: Value = serde_json::from_str(&ok(["check", "--json", latest(&source).as_str()]).stdout).unwrap();
+    let report: Value =
+        serde_json::from_str(&ok(["check", "--json", latest(&source).as_str()]).stdout).unwrap();
     assert_eq!(report["images"][0]["kind"], "oci");
     let wrong = Layer { diff_id: Some(format!("sha256:{}", "0".repeat(64))), ..Layer::new(sample()) };
     let bad = dir.path().join("bad");
@@ -239,16 +254,11 @@ fn plain_images_are_checked_too() {
 #[test]
 fn the_digest_file_and_the_quiet_flag() {
     let dir = tempdir().unwrap();
-    let (source, target, file) = (dir.path().join("oci"), dir.path().join("nydus"), dir.path().join("digest"));
+    let (source, target, file) =
+        (dir.path().join("oci"), dir.path().join("nydus"), dir.path().join("digest"));
     Layout::of([Layer::new(sample())]).write(&source);
-    let run = ok([
-        "to-nydus",
-        "-q",
-        "--digest-file",
-        file.to_str().unwrap(),
-        &latest(&source),
-        &latest(&target),
-    ]);
+    let run =
+        ok(["to-nydus", "-q", "--digest-file", file.to_str().unwrap(), &latest(&source), &latest(&target)]);
     assert_eq!(run.stderr, "");
     let digest = fs::read_to_string(file).unwrap();
     assert_eq!(run.stdout, format!("{}@{digest}\n", latest(&target)));

@@ -63,11 +63,13 @@ fn write_layout(dir: &Path, pieces: &[(Vec<u8>, u64)]) {
         "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{diff_id}")] } }));
     let layer = json!({ "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
         "digest": format!("sha256:{digest}"), "size": size });
-    let manifest = put(json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+    let manifest =
+        put(json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "config": with_type(config, "application/vnd.oci.image.config.v1+json"), "layers": [layer] }));
     let mut manifest = with_type(manifest, "application/vnd.oci.image.manifest.v1+json");
     manifest["annotations"] = json!({ "org.opencontainers.image.ref.name": "latest" });
-    fs::write(dir.join("index.json"), json!({ "schemaVersion": 2, "manifests": [manifest] }).to_string()).unwrap();
+    fs::write(dir.join("index.json"), json!({ "schemaVersion": 2, "manifests": [manifest] }).to_string())
+        .unwrap();
     fs::write(dir.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
 }
 
@@ -116,7 +118,10 @@ fn a_layer_of_eighty_thousand_files_takes_less_than_160_mib() {
     for number in 0..80_000_usize {
         let size = 500 + number * 37 % 6000;
         let start = number * 131 % (noise.len() - size);
-        tar.extend(header(&format!("tree/{:03}/{:03}/a-file-{number}", number % 211, number % 97), size as u64));
+        tar.extend(header(
+            &format!("tree/{:03}/{:03}/a-file-{number}", number % 211, number % 97),
+            size as u64,
+        ));
         tar.extend(&noise[start..start + size]);
         tar.resize(tar.len().next_multiple_of(512), 0);
     }

@@ -6,7 +6,8 @@
 //! ```
 //! bsdtar writes both by default, and escapes the name in the first one too (`SCHILY.xattr.user.gr%C3%B6%C3%9Fe`).
 //! Taken by the letter that is a second attribute which the file never had; its `LIBARCHIVE` twin tells. Without a twin
-//! a percent sign in a `SCHILY` name is just that, as in Go.
+//! a percent sign in a `SCHILY` name is just that, as in Go: that GNU tar writes `=` and `%` in names as `%3D` and `%25`
+//! is known to GNU tar alone, and engines unpack the name as it stands.
 //! Names are not judged here: an empty or unknown one is for whoever builds the tree to refuse.
 
 use nydus_convert_rafs::Xattrs;

@@ -48,9 +48,8 @@ fn rewrite(bytes: &[u8]) -> (Image, Vec<u8>) {
 fn layers() {
     for (name, bytes) in [("mixed", MIXED), ("mixed-lz4", MIXED_LZ4), ("wide", WIDE), ("bare", BARE)] {
         let (_, written) = rewrite(bytes);
-        let mut expected = bytes.to_vec();
-        map_devices(&mut expected);
-        let first = written.iter().zip(&expected).position(|(a, b)| a != b);
+        let expected = bytes;
+        let first = written.iter().zip(expected).position(|(a, b)| a != b);
         assert_eq!((first, written.len()), (None, expected.len()), "{name}");
     }
 }

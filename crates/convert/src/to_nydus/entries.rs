@@ -4,13 +4,13 @@
 //! remembers which chunks of the stream are its own; where these come to lie in the blob is known only when the last
 //! group is stored, and is filled in by [`Contents::place_chunks`].
 
-use std::io::{self, Read};
+use std::io::Read;
 use std::ops::Range;
 
 use nydus_convert_chunk::{Buffers, Group};
-use nydus_convert_layer::{Entry, EntryKind, LayerError, LayerReader};
+use nydus_convert_layer::{Entry, EntryKind, LayerReader};
 use nydus_convert_rafs::{
-    ChunkRef, ChunkSize, Directory, EntryPath, Inode, InodeId, InodeKind, LayerTree, Metadata, v6,
+    ChunkRef, ChunkSize, Directory, EntryPath, Inode, InodeId, InodeKind, LayerTree, Metadata, limits, v6,
 };
 
 use crate::error::LayerFailure;
@@ -52,18 +52,12 @@ pub struct Entries<'a, R> {
     /// Says when to stop.
     proceed: &'a dyn Fn() -> Result<(), LayerFailure>,
     contents: Contents,
+    max_content: u64,
+    /// Bytes that the files still to come may have.
+    content_left: u64,
     /// What is left of the file whose content is being read.
     remaining: u64,
     current: EntryPath,
-}
-
-/// The content of the current entry; the layer's errors travel inside those of I/O.
-struct Content<'a, R>(&'a mut LayerReader<R>);
-
-impl<R: Read> Read for Content<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read_content(buffer).map_err(io::Error::other)
-    }
 }
 
 /// What a layer held.
@@ -80,14 +74,22 @@ pub struct Contents {
 }
 
 impl<'a, R: Read> Entries<'a, R> {
-    /// Reads the layer that `source` gives as a plain tar.
-    pub fn new(source: R, chunk_size: ChunkSize, buffers: Buffers, proceed: &'a dyn Fn() -> Result<(), LayerFailure>) -> Self {
+    /// Reads the layer that `source` gives as a plain tar; its files together may have `max_content` bytes.
+    pub fn new(
+        source: R,
+        chunk_size: ChunkSize,
+        max_content: u64,
+        buffers: Buffers,
+        proceed: &'a dyn Fn() -> Result<(), LayerFailure>,
+    ) -> Self {
         Self {
             reader: LayerReader::new(source),
             chunk_size,
             buffers,
             proceed,
             contents: Contents::default(),
+            max_content,
+            content_left: max_content,
             remaining: 0,
             current: EntryPath::root(),
         }
@@ -121,13 +123,11 @@ impl<'a, R: Read> Entries<'a, R> {
 
     fn read_chunk(&mut self, group: &mut Group, length: usize) -> Result<(), LayerFailure> {
         (self.proceed)()?;
-        group.read_chunk(Content(&mut self.reader), length).map_err(|error| {
-            let missing = self.remaining;
-            match error.downcast::<LayerError>() {
-                Ok(error) => LayerFailure::Tar(error),
-                Err(_) => LayerFailure::ShortContent { path: self.current.clone(), missing },
-            }
-        })?;
+        let read = group.fill(length, |space| self.reader.read_content(space))?;
+        if read != length {
+            let missing = self.remaining - read as u64;
+            return Err(LayerFailure::ShortContent { path: self.current.clone(), missing });
+        }
         self.remaining -= length as u64;
         self.contents.chunks += 1;
         Ok(())
@@ -151,13 +151,23 @@ impl<'a, R: Read> Entries<'a, R> {
             }
         };
         let mut inode = Inode { metadata, kind };
-        if !self.fits(&path, &mut inode) {
-            return Ok(());
-        }
         let size = match inode.kind {
             InodeKind::Regular { size, .. } => size,
             _ => 0,
         };
+        let chunks = self.chunk_size.chunks_of(size);
+        if chunks > limits::MAX_CHUNKS_PER_FILE as u64 {
+            self.lose(&path, vec![v6::Loss::TooManyChunks { chunks }]);
+            return Ok(());
+        }
+        // Holes of a sparse file take no bytes of the tar, but time and a chunk each.
+        self.content_left = self
+            .content_left
+            .checked_sub(size)
+            .ok_or_else(|| LayerFailure::TooMuchContent { path: path.clone(), limit: self.max_content })?;
+        if !self.fits(&path, &mut inode) {
+            return Ok(());
+        }
         let id = self.contents.tree.insert(&path, inode).map_err(|source| LayerFailure::at(&path, source))?;
         if size > 0 {
             let first = self.contents.chunks;
@@ -168,7 +178,12 @@ impl<'a, R: Read> Entries<'a, R> {
         Ok(())
     }
 
-    fn place_link(&mut self, path: EntryPath, target: EntryPath, metadata: Metadata) -> Result<(), LayerFailure> {
+    fn place_link(
+        &mut self,
+        path: EntryPath,
+        target: EntryPath,
+        metadata: Metadata,
+    ) -> Result<(), LayerFailure> {
         let mut standing = Inode { metadata, kind: InodeKind::Regular { size: 0, chunks: Vec::new() } };
         // Only the name matters: a link has no metadata of its own.
         let losses = v6::fit(path.file_name(), &mut standing);

@@ -4,9 +4,11 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use nydus_convert_chunk::{BlobWriter, Buffers, PackOptions, pack};
 use nydus_convert_chunk::ordered::Pool;
-use nydus_convert_oci::{self as oci, Descriptor, DiffId, Digest, ErrorKind, HashingReader, Sink, Source, decompress};
+use nydus_convert_chunk::{BlobWriter, Buffers, PackOptions, pack};
+use nydus_convert_oci::{
+    self as oci, Descriptor, DiffId, Digest, ErrorKind, HashingReader, Sink, Source, decompress,
+};
 use nydus_convert_rafs::{Blob, Image, LayerTree, v6};
 
 use super::entries::{Entries, LostEntry};
@@ -90,7 +92,13 @@ impl LayerRun<'_> {
             None if give_up() => Err(LayerFailure::GivenUp),
             None => Ok(()),
         };
-        let mut entries = Entries::new(plain, self.fs.chunk_size, Buffers::new(window_bytes), &should_stop);
+        let mut entries = Entries::new(
+            plain,
+            self.fs.chunk_size,
+            self.resources.max_layer_size,
+            Buffers::new(window_bytes),
+            &should_stop,
+        );
 
         let sink = self.sink.blob()?.prehashed();
         let mut writer = BlobWriter::new(sink, self.fs.compression.compressor(), self.fs.digester);
@@ -152,7 +160,9 @@ impl LayerRun<'_> {
     /// Damaged bytes break the parser before their digest is known to be wrong. The digest is the better error, so
     /// the stored layer is read once more to its end.
     fn root_cause(&self, layer: &Descriptor, failure: LayerFailure) -> LayerFailure {
-        if !failure.may_be_damage() || failure.kind() == Kind::NotFaithful && !matches!(failure, LayerFailure::DiffId { .. }) {
+        if !failure.may_be_damage()
+            || failure.kind() == Kind::NotFaithful && !matches!(failure, LayerFailure::DiffId { .. })
+        {
             return failure;
         }
         let verified = self.source.open(layer).and_then(|mut stored| {

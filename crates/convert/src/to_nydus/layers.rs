@@ -24,7 +24,9 @@ impl LayerKey {
     /// The keys of an image's layers, in manifest order.
     pub fn all(manifest: &Manifest, config: &Config) -> Vec<Self> {
         let pairs = manifest.layers.iter().zip(config.diff_ids());
-        pairs.map(|(layer, diff_id)| Self { digest: layer.digest, size: layer.size, diff_id: *diff_id }).collect()
+        pairs
+            .map(|(layer, diff_id)| Self { digest: layer.digest, size: layer.size, diff_id: *diff_id })
+            .collect()
     }
 }
 
@@ -52,7 +54,9 @@ pub fn convert_layers(
     let work = || {
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some(job) = jobs.get(number).filter(|_| number < failed.load(Ordering::Relaxed)) else { return };
+            let Some(job) = jobs.get(number).filter(|_| number < failed.load(Ordering::Relaxed)) else {
+                return;
+            };
             let give_up = || failed.load(Ordering::Relaxed) < number;
             let result = run.convert(job.layer, &job.key.diff_id, &job.label, &give_up);
             if result.is_err() {

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use nydus_convert_rafs::{
-    Blob, ChunkDigest, ChunkRef, ChunkSize, Compressor, Digester, Image, InodeKind, LayerTree, OverlayError, Tree,
-    limits, overlay,
+    Blob, ChunkDigest, ChunkRef, ChunkSize, Compressor, Digester, Image, InodeKind, LayerTree, OverlayError,
+    Tree, limits, overlay,
 };
 use thiserror::Error;
 
@@ -49,9 +49,11 @@ pub fn merge(
     let mut blobs = Vec::with_capacity(layers.len());
     for (position, layer) in (0_u16..).zip(layers) {
         let MergeLayer { tree: upper, blob } = layer;
-        let places: Vec<ChunkRef> = blob.iter().flat_map(|blob| blob.chunks.iter()).map(|(index, chunk)| {
-            *lowest.entry(chunk.digest).or_insert(ChunkRef { blob: position, index })
-        }).collect();
+        let places: Vec<ChunkRef> = blob
+            .iter()
+            .flat_map(|blob| blob.chunks.iter())
+            .map(|(index, chunk)| *lowest.entry(chunk.digest).or_insert(ChunkRef { blob: position, index }))
+            .collect();
         overlay(&mut tree, upper, |at| places.get(at.index as usize).copied().unwrap_or(at))
             .map_err(|source| MergeError::Overlay { number: usize::from(position) + 1, source })?;
         blobs.push(blob);

@@ -24,7 +24,9 @@ use crate::error::Error;
 use crate::images::{self, Content, Found, FoundKind};
 use crate::observer::{Observer, Stop};
 use crate::options::{Fidelity, ToNydusOptions};
-use crate::report::{Action, ImageReport, LayerReport, LossReport, SCHEMA_VERSION, ToNydusReport, ToolReport};
+use crate::report::{
+    Action, ImageReport, LayerReport, LossReport, SCHEMA_VERSION, ToNydusReport, ToolReport,
+};
 
 pub use entries::{Lost, LostEntry};
 use layer::{ConvertedLayer, LayerRun};
@@ -51,7 +53,8 @@ pub fn to_nydus(
         observer,
         stop,
     };
-    let mut conversion = Conversion { run, options, done: HashMap::new(), images: Vec::new(), losses: Vec::new() };
+    let mut conversion =
+        Conversion { run, options, done: HashMap::new(), images: Vec::new(), losses: Vec::new() };
     let root = conversion.convert(source.root(), 0)?;
     let Conversion { images, losses, .. } = conversion;
     if !images.iter().any(|image| image.action != Action::Carried) {
@@ -112,7 +115,12 @@ impl Conversion<'_> {
         }
     }
 
-    fn convert_index(&mut self, descriptor: &Descriptor, index: Index, depth: usize) -> Result<Descriptor, Error> {
+    fn convert_index(
+        &mut self,
+        descriptor: &Descriptor,
+        index: Index,
+        depth: usize,
+    ) -> Result<Descriptor, Error> {
         let mut entries = Vec::with_capacity(index.manifests.len());
         for entry in &index.manifests {
             match images::read(self.run.source, entry, false)? {

@@ -86,7 +86,8 @@ pub fn snapshot(dir: &Path) -> BTreeMap<PathBuf, String> {
             all.insert(path, "missing".to_owned());
             continue;
         };
-        let content = if metadata.is_file() { super::sha256_hex(&fs::read(&path).unwrap()) } else { String::new() };
+        let content =
+            if metadata.is_file() { super::sha256_hex(&fs::read(&path).unwrap()) } else { String::new() };
         if metadata.is_dir() {
             pending.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
         }

@@ -74,7 +74,11 @@ fn the_bytes_are_known() {
         stored.diff_id.to_string(),
         "sha256:315d6c3e0a9da440f2c6058c86b13f4a6ae0c44e48d332947b4d37c85d97f8f0"
     );
-    assert_eq!(layer(b"boot", &[]).0, bytes);
+    // Compressed by zlib-rs 0.6.8. Another encoder is another output: that belongs into the changelog.
+    assert_eq!(
+        stored.blob.digest.to_string(),
+        "sha256:544d63bfdf1a36ced96854a38ed12ec292d7a0690b15f3aad13de4296aa8d846"
+    );
 }
 
 #[test]

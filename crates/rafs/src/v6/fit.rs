@@ -94,7 +94,7 @@ pub enum Loss {
     #[error("the file has {chunks} chunks, more than {}", limits::MAX_CHUNKS_PER_FILE)]
     TooManyChunks {
         /// Number of chunks.
-        chunks: usize,
+        chunks: u64,
     },
 }
 
@@ -167,7 +167,7 @@ fn kind_loss(kind: &InodeKind) -> Option<Loss> {
             Some(Loss::DeviceNumber { major: number.major, minor: number.minor })
         }
         InodeKind::Regular { chunks, .. } if chunks.len() > limits::MAX_CHUNKS_PER_FILE => {
-            Some(Loss::TooManyChunks { chunks: chunks.len() })
+            Some(Loss::TooManyChunks { chunks: chunks.len() as u64 })
         }
         _ => None,
     }

@@ -31,6 +31,8 @@ pub(crate) const SUPERBLOCK_OFFSET: u64 = 1024;
 pub(crate) const DEVICES_OFFSET: u64 = 1408;
 /// Number of the root directory in everything that is written here: the first slot after the unused block.
 pub(crate) const ROOT_NID: u16 = 128;
+/// Sequence number of a root that no entry of the source describes.
+pub(crate) const ROOT_NUMBER: u32 = 1;
 /// Alignment of blobs when bootstrap and blobs are laid end to end on one block device.
 pub(crate) const FLAT_ALIGNMENT: u64 = 0x8_0000;
 

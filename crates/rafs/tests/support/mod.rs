@@ -1,10 +1,12 @@
 //! Images made from recipes: every kind of inode, hard links, extended attributes, chunks in several blobs.
 #![allow(dead_code, reason = "every test binary uses a part of this")]
 
+pub mod raw;
+
 use nydus_convert_rafs::{
-    Blob, BlobFeatures, BlobId, BlobName, Chunk, ChunkFlags, ChunkRef, ChunkSize, ChunkTable, CiLocation, Cipher,
-    Compressor, DeviceNumber, Digester, Directory, EntryPath, Image, Inode, InodeId, InodeKind, Metadata,
-    Timestamp, Tree, Xattrs,
+    Blob, BlobFeatures, BlobId, BlobName, Chunk, ChunkFlags, ChunkRef, ChunkSize, ChunkTable, CiLocation,
+    Cipher, Compressor, DeviceNumber, Digester, Directory, EntryPath, Image, Inode, InodeId, InodeKind,
+    Metadata, Timestamp, Tree, Xattrs,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -23,7 +25,10 @@ pub struct Entry {
 pub enum Content {
     Directory,
     /// Chunks: which of the known chunks of the right length, or a new one of this blob. Then the tail's length.
-    File { chunks: Vec<u8>, tail: u32 },
+    File {
+        chunks: Vec<u8>,
+        tail: u32,
+    },
     Symlink(Vec<u8>),
     Char(DeviceNumber),
     Block(DeviceNumber),
@@ -137,7 +142,8 @@ impl Builder {
     pub fn finish(mut self) -> Image {
         for (blob, chunks) in self.image.blobs.iter_mut().zip(self.chunks) {
             let count = chunks.len() as u32;
-            let end = chunks.last().map_or(1, |last| last.uncompressed_offset + u64::from(last.uncompressed_size));
+            let end =
+                chunks.last().map_or(1, |last| last.uncompressed_offset + u64::from(last.uncompressed_size));
             blob.chunk_count = count;
             blob.uncompressed_size = end.next_multiple_of(4096);
             blob.compressed_size = end;
@@ -184,20 +190,26 @@ fn xattrs() -> impl Strategy<Value = Xattrs> {
         Just("system.posix_acl_access".to_owned()),
         Just("system.posix_acl_default".to_owned()),
     ];
-    let value = prop_oneof![6 => vec(any::<u8>(), 0..30), 1 => (0_usize..6000).prop_map(|length| vec![7; length])];
+    let value =
+        prop_oneof![6 => vec(any::<u8>(), 0..30), 1 => (0_usize..6000).prop_map(|length| vec![7; length])];
     let some = vec((name.prop_map(String::into_bytes), value), 1..4).prop_map(Xattrs::from_iter);
     prop_oneof![3 => Just(Xattrs::new()), 1 => some]
 }
 
 fn metadata() -> impl Strategy<Value = Metadata> {
     (0_u16..0o10000, any::<u32>(), any::<u32>(), 0..=i64::MAX, 0_u32..1_000_000_000, xattrs()).prop_map(
-        |(mode, uid, gid, seconds, nanos, xattrs)| Metadata { mode, uid, gid, mtime: Timestamp { seconds, nanos }, xattrs },
+        |(mode, uid, gid, seconds, nanos, xattrs)| Metadata {
+            mode,
+            uid,
+            gid,
+            mtime: Timestamp { seconds, nanos },
+            xattrs,
+        },
     )
 }
 
 fn content() -> impl Strategy<Value = Content> {
-    let number =
-        (0_u32..=0xfff, 0_u32..=0xf_ffff).prop_map(|(major, minor)| DeviceNumber { major, minor });
+    let number = (0_u32..=0xfff, 0_u32..=0xf_ffff).prop_map(|(major, minor)| DeviceNumber { major, minor });
     let target = prop_oneof![
         4 => vec(1_u8.., 1..60),
         1 => (3900_usize..=4095).prop_map(|length| vec![b't'; length]),
@@ -217,8 +229,12 @@ fn content() -> impl Strategy<Value = Content> {
 
 pub fn entry() -> impl Strategy<Value = Entry> {
     let parent = prop_oneof![2 => Just(0_usize), 3 => any::<usize>()];
-    (parent, name(), metadata(), content())
-        .prop_map(|(parent, name, metadata, content)| Entry { parent, name, metadata, content })
+    (parent, name(), metadata(), content()).prop_map(|(parent, name, metadata, content)| Entry {
+        parent,
+        name,
+        metadata,
+        content,
+    })
 }
 
 /// Images of up to `entries` entries.
@@ -287,7 +303,10 @@ pub fn sample() -> Image {
 pub fn assert_same(left: &Image, right: &Image) {
     assert_eq!(left.tree, right.tree);
     assert_eq!(left.blobs, right.blobs);
-    assert_eq!((left.chunk_size, left.compressor, left.digester), (right.chunk_size, right.compressor, right.digester));
+    assert_eq!(
+        (left.chunk_size, left.compressor, left.digester),
+        (right.chunk_size, right.compressor, right.digester)
+    );
     assert_eq!(prefetch_paths(left), prefetch_paths(right));
 }
 

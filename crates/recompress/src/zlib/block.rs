@@ -237,15 +237,15 @@ fn push_runs(lengths: &[u8], runs: &mut Vec<(u8, u8)>) {
         let mut first = true;
         while left > 0 {
             // A non-zero length has to stand there once before it can be repeated.
-            let lead = usize::from(value > 0 && first);
-            let piece = left.min(if value == 0 { 138 } else { 6 + lead });
-            let repeated = piece - lead;
+            let once = usize::from(value > 0 && first);
+            let piece = left.min(if value == 0 { 138 } else { 6 + once });
+            let repeated = piece - once;
             match (value, repeated) {
                 (_, 0..3) => runs.extend(std::iter::repeat_n((value, 0), piece)),
                 (0, 3..11) => runs.push((ZEROS, (piece - 3) as u8)),
                 (0, _) => runs.push((MANY_ZEROS, (piece - 11) as u8)),
                 _ => {
-                    runs.extend(std::iter::repeat_n((value, 0), lead));
+                    runs.extend(std::iter::repeat_n((value, 0), once));
                     runs.push((REPEAT, (repeated - 3) as u8));
                 }
             }

@@ -10,7 +10,9 @@ use anyhow::{Context, Result};
 use clap::CommandFactory;
 use nydus_convert::oci::{LayoutSink, LayoutSource, Platform, Reference};
 use nydus_convert::rafs::EntryPath;
-use nydus_convert::{CheckReport, Error, ToNydusReport, ToolReport, check, open_nydus, to_nydus};
+use nydus_convert::{
+    CheckReport, Error, RefusalReport, SCHEMA_VERSION, ToNydusReport, ToolReport, check, open_nydus, to_nydus,
+};
 use serde::Serialize;
 
 use crate::args::{Check, Cli, Command, Look, Output, ToNydus};
@@ -47,7 +49,10 @@ fn run_to_nydus(args: &ToNydus) -> Result<ExitCode> {
     let result =
         to_nydus((&source, &source_name), (Box::new(sink), &target_name), &options, observer.as_ref(), &stop);
     match &result {
-        Err(Error::NotFaithful { losses }) => show_losses(losses, "cannot hold", false),
+        Err(error @ Error::NotFaithful { losses }) => {
+            show_losses(losses, "cannot hold", false);
+            refuse(args, &error.to_string(), losses)?;
+        }
         Ok(report) => show_losses(&report.losses, "could not hold", args.output.quiet),
         Err(_) => {}
     }
@@ -60,6 +65,16 @@ fn run_to_nydus(args: &ToNydus) -> Result<ExitCode> {
     }
     print_result(&args.output, &report, &report.reference)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Under `--json` the list goes to stdout for a refused image too.
+fn refuse(args: &ToNydus, error: &str, losses: &[nydus_convert::LossReport]) -> Result<()> {
+    if !args.output.json {
+        return Ok(());
+    }
+    let (source, target) = (args.source.as_str(), args.target.as_str());
+    let report = RefusalReport { schema_version: SCHEMA_VERSION, source, target, error, losses };
+    print_line(&serde_json::to_string_pretty(&report)?)
 }
 
 fn show_losses(losses: &[nydus_convert::LossReport], verb: &str, quiet: bool) {
@@ -205,7 +220,8 @@ fn run_man(dir: Option<&Path>) -> Result<ExitCode> {
     match dir {
         Some(dir) => {
             fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-            clap_mangen::generate_to(Cli::command(), dir).with_context(|| format!("cannot write to {}", dir.display()))?;
+            clap_mangen::generate_to(Cli::command(), dir)
+                .with_context(|| format!("cannot write to {}", dir.display()))?;
         }
         None => clap_mangen::Man::new(Cli::command()).render(&mut stdout()).map_err(Error::Output)?,
     }

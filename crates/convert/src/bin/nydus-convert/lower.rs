@@ -72,7 +72,9 @@ impl args::Resources {
         Resources {
             jobs,
             parallel_layers: self.parallel_layers.unwrap_or_else(|| jobs.min(default.parallel_layers)),
-            window_bytes: self.max_memory.map_or(default.window_bytes, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+            window_bytes: self
+                .max_memory
+                .map_or(default.window_bytes, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
             max_layer_size: self.max_layer_size.unwrap_or(default.max_layer_size),
         }
     }

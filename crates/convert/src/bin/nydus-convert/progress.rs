@@ -12,7 +12,8 @@ use crate::values::show_size;
 
 /// The progress display that the arguments ask for.
 pub fn display(output: &Output) -> Box<dyn Observer> {
-    let plain = !stderr().is_terminal() || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let plain =
+        !stderr().is_terminal() || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     match output.progress {
         _ if output.quiet => Box::new(()),
         Progress::None => Box::new(()),
@@ -53,7 +54,9 @@ impl Bars {
         if let Ok(mut bars) = self.bars.lock() {
             let name = name(layer);
             let bar = bars.entry(name.clone()).or_insert_with(|| {
-                let style = ProgressStyle::with_template("{prefix:36} {bar:30} {binary_bytes:>11}/{binary_total_bytes:11} {msg}");
+                let style = ProgressStyle::with_template(
+                    "{prefix:36} {bar:30} {binary_bytes:>11}/{binary_total_bytes:11} {msg}",
+                );
                 let bar = ProgressBar::new(layer.size).with_prefix(name);
                 self.all.add(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
             });

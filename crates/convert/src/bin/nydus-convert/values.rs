@@ -1,7 +1,7 @@
 //! Values as people type them: sizes, compressors, annotations.
 
-use nydus_convert::{Compression, CompressionError};
 use nydus_convert::rafs::{ChunkSize, Digester};
+use nydus_convert::{Compression, CompressionError};
 
 /// A number of bytes: decimal or `0x` hexadecimal, with `K`, `M`, `G`, `T` (and `KiB`, `KB`, …) meaning powers of 1024.
 pub fn size(text: &str) -> Result<u64, String> {

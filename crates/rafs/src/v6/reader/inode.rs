@@ -15,6 +15,8 @@ pub(super) struct Found {
     pub(super) size: u64,
     /// Block address, chunk format or device number.
     pub(super) place: u32,
+    /// Sequence number; means nothing but for the root of a layer.
+    pub(super) number: u32,
     layout: Layout,
     format: u16,
     /// End of the inode and its extended attributes.
@@ -31,6 +33,7 @@ struct Fields {
     links: u32,
     size: u64,
     place: u32,
+    number: u32,
     uid: u32,
     gid: u32,
     mtime: u64,
@@ -57,6 +60,7 @@ impl Fields {
             links: inode.links.get().into(),
             size: inode.size.get().into(),
             place: inode.place.get(),
+            number: inode.number.get(),
             uid: inode.uid.get().into(),
             gid: inode.gid.get().into(),
             mtime: 0,
@@ -73,6 +77,7 @@ impl Fields {
             links: inode.links.get(),
             size: inode.size.get(),
             place: inode.place.get(),
+            number: inode.number.get(),
             uid: inode.uid.get(),
             gid: inode.gid.get(),
             mtime: inode.mtime.get(),
@@ -121,6 +126,7 @@ impl Found {
             },
             size: fields.size,
             place: fields.place,
+            number: fields.number,
             layout,
             format,
             end: xattrs_at.saturating_add(xattrs_size),

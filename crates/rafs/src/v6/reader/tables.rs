@@ -78,9 +78,11 @@ fn check_chunk(chunk: &Chunk, index: u32, blob: &Blob, found: &Super) -> Result<
     if blob::holds(blob, chunk) { Ok(()) } else { Err(ChunkProblem::Place) }
 }
 
-/// The prefetch table up to its end or the first zero, with the offsets of its entries.
+/// The prefetch table up to its end or the first zero, with the offsets of its entries. Without blobs there is nothing
+/// to fetch, whatever the table says.
 pub(super) fn prefetch(bytes: Bytes<'_>, found: &Super) -> impl Iterator<Item = (u64, u32)> {
-    entries::<U32>(bytes, found.prefetch)
+    let size = if found.blobs.size == 0 { 0 } else { found.prefetch.size };
+    entries::<U32>(bytes, Table { size, ..found.prefetch })
         .map(|(offset, nid)| (offset, nid.get()))
         .take_while(|(_, nid)| *nid != 0)
 }

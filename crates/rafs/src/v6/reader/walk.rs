@@ -17,6 +17,7 @@ use super::superblock::Super;
 use super::{ChunkUseProblem, EntryProblem, ReadError};
 use crate::v6::blob;
 use crate::v6::file_type::FileType;
+use crate::v6::layout::ROOT_NUMBER;
 use crate::v6::layout::{BLOCK, CHUNK_FORMAT_MASK, CHUNK_INDEXES, ChunkIndex, SLOT};
 use crate::{Blob, ChunkRef, DeviceNumber, Directory, EntryPath, Inode, InodeId, InodeKind, Tree, limits};
 
@@ -99,8 +100,9 @@ impl<'a> Walker<'a> {
         }
         let content = self.directory_content(&inode).map_err(at)?;
         let root = self.walked.tree.root();
+        let implicit = inode.number == ROOT_NUMBER;
         *self.walked.tree.inode_mut(root) =
-            Inode { metadata: inode.metadata, kind: InodeKind::Directory(Directory::new(false)) };
+            Inode { metadata: inode.metadata, kind: InodeKind::Directory(Directory::new(implicit)) };
         self.walked.ids.insert(nid, root);
         self.walked.nids.push(nid);
         self.pending.push(Pending { id: root, nid, parent: nid, depth: 1, content, offset });

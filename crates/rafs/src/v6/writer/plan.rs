@@ -10,8 +10,8 @@ use super::{WriteError, directory, xattr};
 use crate::v6::Loss;
 use crate::v6::file_type::FileType;
 use crate::v6::fit::losses;
-use crate::v6::layout::{BLOCK, ExtendedInode, SLOT};
-use crate::{Directory, EntryPath, Image, Inode, InodeId, InodeKind, Tree, limits};
+use crate::v6::layout::{BLOCK, ExtendedInode, ROOT_NUMBER, SLOT};
+use crate::{BlobName, Directory, EntryPath, Image, Inode, InodeId, InodeKind, Tree, limits};
 
 /// What is decided of one inode. Slot and number are zero until a name leads to it.
 #[derive(Debug, Clone, Copy)]
@@ -75,6 +75,7 @@ impl<'a> Plan<'a> {
     pub(super) fn new(image: &'a Image) -> Result<Self, WriteError> {
         let tree = &image.tree;
         let mut planner = Planner {
+            root_number: root_number(image),
             plan: Self {
                 tree,
                 nodes: vec![Node::unplaced(tree.root()); tree.capacity()],
@@ -117,6 +118,14 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// The root's sequence number. The reference builder numbers the root of a *layer* as it meets it: the one it starts
+/// with is the first inode, and the entry for the root, if the tar has one, is the next. No reader looks at it.
+fn root_number(image: &Image) -> u32 {
+    let is_layer = image.blobs.iter().any(|blob| blob.name == BlobName::ThisBlob);
+    let described = image.tree.directory(image.tree.root()).is_some_and(|root| !root.implicit);
+    if is_layer && described { ROOT_NUMBER + 1 } else { ROOT_NUMBER }
+}
+
 /// A directory that is still to be visited.
 struct Visit<'a> {
     id: InodeId,
@@ -125,6 +134,7 @@ struct Visit<'a> {
 }
 
 struct Planner<'a> {
+    root_number: u32,
     plan: Plan<'a>,
     area: Area,
 }
@@ -139,7 +149,7 @@ impl<'a> Planner<'a> {
             return Err(WriteError::Unfit { path: EntryPath::root(), loss });
         }
         let root_node = &mut self.plan.nodes[root.index()];
-        (root_node.number, root_node.links) = (1, 2);
+        (root_node.number, root_node.links) = (self.root_number, 2);
         let mut stack = vec![Visit { id: root, depth: 1, directory }];
         while let Some(visit) = stack.pop() {
             if visit.depth > limits::MAX_DEPTH {

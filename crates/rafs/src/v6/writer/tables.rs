@@ -15,7 +15,7 @@ use crate::v6::layout::{
     BLOCK, BLOCK_BITS, BlobEntry, COMPAT_RAFS_V6, DEVICE_SLOT, DEVICES_OFFSET, Device, ExtendedSuperblock,
     FLAT_ALIGNMENT, INCOMPAT, MAGIC, ROOT_NID, Superblock,
 };
-use crate::{Blob, BlobFeatures, Cipher, Image};
+use crate::{Blob, BlobFeatures, BlobName, Cipher, Image};
 
 /// Where everything lies, in bytes from the start of the bootstrap.
 pub(super) struct Frame {
@@ -70,7 +70,8 @@ fn prefetch(image: &Image, plan: &Plan<'_>) -> Result<Vec<u32>, WriteError> {
     image.prefetch.iter().map(slot).collect()
 }
 
-/// Blocks of every blob, and where it lies if the blobs follow a bootstrap of `end` bytes on one device.
+/// Blocks of every blob, and where it lies if the blobs follow a bootstrap of `end` bytes on one device. A bootstrap that
+/// lies in its own blob cannot be put in front of it: such a blob is mapped nowhere.
 fn devices(blobs: &[Blob], end: u64) -> Result<Vec<(u32, u32)>, WriteError> {
     let blocks = |bytes: u64| u32::try_from(bytes / BLOCK).map_err(|_| WriteError::TooLarge);
     let mut position = end;
@@ -79,7 +80,8 @@ fn devices(blobs: &[Blob], end: u64) -> Result<Vec<(u32, u32)>, WriteError> {
         position = start + blob.uncompressed_size;
         // The end must be addressable too; so then is the sum of all blobs.
         blocks(position)?;
-        Ok((blocks(blob.uncompressed_size)?, blocks(start)?))
+        let mapped = if blob.name == BlobName::ThisBlob { 0 } else { blocks(start)? };
+        Ok((blocks(blob.uncompressed_size)?, mapped))
     };
     blobs.iter().map(place).collect()
 }
