@@ -43,7 +43,7 @@ pub(crate) enum Content {
     /// An image, or something that belongs to images.
     One(Box<Found>),
     /// An index.
-    Index(nydus_convert_oci::Index),
+    Index(Box<nydus_convert_oci::Index>),
 }
 
 /// Reads a manifest or index. What cannot be used is an error where it is the root, and `Other` inside an index.
@@ -56,7 +56,7 @@ pub(crate) fn read(source: &dyn Source, descriptor: &Descriptor, is_root: bool) 
     let (_, kind) = ManifestKind::read(source, descriptor)?;
     let refusal = kind.refusal();
     Ok(match kind {
-        ManifestKind::Index(index) => Content::Index(index),
+        ManifestKind::Index(index) => Content::Index(Box::new(index)),
         ManifestKind::Image(manifest) => {
             found(platform(source, descriptor, &manifest)?, FoundKind::Oci(manifest))
         }

@@ -16,6 +16,11 @@
 
 #![forbid(unsafe_code)]
 
+/// The example of the guide compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/library.md")]
+pub struct LibraryGuide;
+
 mod check;
 mod error;
 mod images;

@@ -1,6 +1,9 @@
 //! Byte for byte what the reference builder writes, where the format leaves no freedom: whole-second times, at most one
 //! extended attribute a file, every directory described. `docs/limitations.md` tells where it ends.
 
+// A panic is how a test reports.
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::fs;
@@ -51,8 +54,16 @@ fn our_blob(dir: &Path, tar: &Path, compressor: &str, chunk_size: &str) -> Vec<u
     blob(&target, report["images"][0]["layers"][0]["blob_digest"].as_str().unwrap())
 }
 
-/// The sections of a blob stream by name: what the table of contents says, and the plain bytes.
-fn sections(blob: &[u8]) -> Vec<(String, [u8; 32], Vec<u8>, Vec<u8>)> {
+/// One section of a blob stream.
+struct Section {
+    name: String,
+    digest: [u8; 32],
+    stored: Vec<u8>,
+    plain: Vec<u8>,
+}
+
+/// The sections of a blob stream by its table of contents.
+fn sections(blob: &[u8]) -> Vec<Section> {
     let (body, header) = blob.split_last_chunk::<{ section::HEADER_LEN }>().unwrap();
     let size = section::parse(header).unwrap().size as usize;
     let entries = toc::parse(&body[body.len() - size..]).unwrap();
@@ -68,7 +79,7 @@ fn sections(blob: &[u8]) -> Vec<(String, [u8; 32], Vec<u8>, Vec<u8>)> {
                     plain
                 }
             };
-            (entry.name, entry.digest, stored, plain)
+            Section { name: entry.name, digest: entry.digest, stored, plain }
         })
         .collect()
 }
@@ -78,12 +89,12 @@ fn assert_same_sections(ours: &[u8], reference: &[u8], what: &str) {
     let (ours, reference) = (sections(ours), sections(reference));
     assert_eq!(ours.len(), 5, "{what}");
     for (ours, reference) in ours.iter().zip(&reference) {
-        assert_eq!((&ours.0, ours.1), (&reference.0, reference.1), "{what}");
-        let first = ours.3.iter().zip(&reference.3).position(|(a, b)| a != b);
-        assert!(ours.3 == reference.3, "{what}: {} differs at {first:?}", ours.0);
+        assert_eq!((&ours.name, ours.digest), (&reference.name, reference.digest), "{what}");
+        let first = ours.plain.iter().zip(&reference.plain).position(|(a, b)| a != b);
+        assert!(ours.plain == reference.plain, "{what}: {} differs at {first:?}", ours.name);
         // Small frames come out alike from both libraries, whatever they hold.
-        if ours.2.len() < 2048 {
-            assert_eq!(ours.2, reference.2, "{what}: {}", ours.0);
+        if ours.stored.len() < 2048 {
+            assert_eq!(ours.stored, reference.stored, "{what}: {}", ours.name);
         }
     }
 }
@@ -175,7 +186,7 @@ fn compressed_blobs_hold_the_same_chunks() {
     fs::write(&tar, varied_tar()).unwrap();
     for compressor in ["zstd", "lz4_block"] {
         let digests =
-            |blob: &[u8]| sections(blob).into_iter().find(|s| s.0 == section::BLOB_DIGEST).unwrap().2;
+            |blob: &[u8]| sections(blob).into_iter().find(|s| s.name == section::BLOB_DIGEST).unwrap().stored;
         let reference = digests(&reference_blob(dir.path(), &tar, compressor, "0x10000"));
         assert_eq!(digests(&our_blob(dir.path(), &tar, compressor, "0x10000")), reference, "{compressor}");
     }

@@ -1,5 +1,8 @@
 //! Real clients: the reference builder's check, the reference daemon over FUSE, skopeo and a registry.
 
+// A panic is how a test reports.
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::path::Path;

@@ -1,5 +1,8 @@
 //! The output is a function of input bytes, options and version: not of threads, umask, directory or the run.
 
+// A panic is how a test reports.
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,8 @@
 //! The main road on small images: converting, checking, listing, indexes, media types, compressions, reports.
 
+// A panic is how a test reports.
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::fs;

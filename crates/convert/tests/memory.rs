@@ -1,6 +1,9 @@
 //! Peak memory is bounded by the window plus the metadata, whatever the layer. The bounds are those of the
 //! documentation; the measure is the largest resident set that the kernel saw.
 
+// A panic is how a test reports.
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::fs::{self, File};

@@ -1,5 +1,8 @@
 //! Legal layers that other builders refuse or corrupt, from the tar to what the image shows.
 
+// A panic is how a test reports.
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::collections::BTreeMap;

@@ -356,6 +356,31 @@ fn concurrent_commits_lose_nothing() {
     assert_eq!(names(&dir), BTreeSet::from(["blobs", "index.json", "oci-layout"].map(str::to_owned)));
 }
 
+/// The moment in which a directory becomes a layout, or ceases to exist again, often.
+#[test]
+fn the_first_runs_of_a_new_layout_meet() {
+    let temp = tempdir().unwrap();
+    for round in 0..50 {
+        let dir = temp.path().join(format!("{round}/layout"));
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let dir = &dir;
+                scope.spawn(move || {
+                    drop(LayoutSink::create(dir, None).unwrap());
+                    if thread % 2 == 0 {
+                        let sink = LayoutSink::create(dir, Some(&format!("t{thread}"))).unwrap();
+                        let root = sink.put(media_type::OCI_MANIFEST, b"{}").unwrap();
+                        sink.commit(root).unwrap();
+                    }
+                    drop(LayoutSink::create(dir, None).unwrap());
+                });
+            }
+        });
+        let index = fs::read_to_string(dir.join("index.json")).unwrap();
+        assert!(index.contains("\"t0\"") && index.contains("\"t2\""), "{index}");
+    }
+}
+
 const VICTIM: &str = "NYDUS_CONVERT_OCI_TEST_LAYOUT";
 
 /// Not a test of its own: what the next test runs in a process that it kills.

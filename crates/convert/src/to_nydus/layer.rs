@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nydus_convert_chunk::ordered::Pool;
 use nydus_convert_chunk::{BlobWriter, Buffers, PackOptions, pack};
 use nydus_convert_oci::{
-    self as oci, Descriptor, DiffId, Digest, ErrorKind, HashingReader, Sink, Source, decompress,
+    self as oci, Algorithm, Compression, Descriptor, DiffId, Digest, ErrorKind, Hasher, Sink, Source,
+    decompress,
 };
 use nydus_convert_rafs::{Blob, Image, LayerTree, v6};
 
@@ -85,7 +86,9 @@ impl LayerRun<'_> {
         let (stored, advanced) = Counted::new(self.source.open(layer)?);
         let plain = decompress(stored, self.resources.max_layer_size)
             .map_err(|error| oci::Error::reading(layer.digest, error))?;
-        let plain = HashingReader::new(ReadAhead::new(plain).map_err(LayerFailure::Thread)?);
+        // An uncompressed layer whose digest is its diff id has been compared with it already.
+        let compared = plain.compression() == Compression::None && layer.digest == diff_id.0;
+        let plain = PlainTar::new(ReadAhead::new(plain).map_err(LayerFailure::Thread)?, !compared);
         let window_bytes = self.resources.window_bytes / self.resources.parallel_layers;
         let should_stop = || match self.stop.requested() {
             Some(signal) => Err(LayerFailure::Interrupted { signal }),
@@ -105,10 +108,9 @@ impl LayerRun<'_> {
         let groups = entries.by_ref().inspect(|_| self.observer.layer_advanced(label, advanced.take()));
         let packing = pack(self.pool, &self.pack_options(window_bytes), groups, &mut writer)?;
         let (plain, mut contents) = entries.finish()?;
-        let (_, actual, tar_bytes) = plain.finish();
+        let (actual, tar_bytes) = plain.finish();
         self.observer.layer_advanced(label, advanced.take());
-        let actual = DiffId(actual);
-        if actual != *diff_id {
+        if let Some(actual) = actual.map(DiffId).filter(|actual| actual != diff_id) {
             return Err(LayerFailure::DiffId { expected: *diff_id, actual });
         }
 
@@ -172,6 +174,35 @@ impl LayerRun<'_> {
             Err(error) if error.kind() == ErrorKind::Verification => LayerFailure::Source(error),
             _ => failure,
         }
+    }
+}
+
+/// Counts the plain bytes, and hashes them unless that would tell nothing new.
+struct PlainTar<R> {
+    inner: R,
+    hasher: Option<Hasher>,
+    count: u64,
+}
+
+impl<R> PlainTar<R> {
+    fn new(inner: R, hash: bool) -> Self {
+        Self { inner, hasher: hash.then(|| Hasher::new(Algorithm::Sha256)), count: 0 }
+    }
+
+    /// The digest, if it was asked for, and the number of bytes read.
+    fn finish(self) -> (Option<Digest>, u64) {
+        (self.hasher.map(Hasher::finish), self.count)
+    }
+}
+
+impl<R: Read> Read for PlainTar<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&buffer[..read]);
+        }
+        self.count += read as u64;
+        Ok(read)
     }
 }
 

@@ -105,7 +105,7 @@ impl Conversion<'_> {
             Content::Index(_) if depth == images::MAX_DEPTH => {
                 Err(Error::NestedIndex { digest: descriptor.digest })
             }
-            Content::Index(index) => self.convert_index(descriptor, index, depth),
+            Content::Index(index) => self.convert_index(descriptor, &index, depth),
             Content::One(found) => match (found.label(), self.convert_one(&found)) {
                 (Some(platform), Err(source)) if depth > 0 => {
                     Err(Error::Platform { platform, source: Box::new(source) })
@@ -118,7 +118,7 @@ impl Conversion<'_> {
     fn convert_index(
         &mut self,
         descriptor: &Descriptor,
-        index: Index,
+        index: &Index,
         depth: usize,
     ) -> Result<Descriptor, Error> {
         let mut entries = Vec::with_capacity(index.manifests.len());
@@ -136,7 +136,7 @@ impl Conversion<'_> {
         }
         let mut annotations = self.annotations();
         annotations.insert(nydus::SOURCE_DIGEST.to_owned(), descriptor.digest.to_string());
-        let index = nydus::IndexParts { source: &index, entries, annotations }.assemble();
+        let index = nydus::IndexParts { source: index, entries, annotations }.assemble();
         Ok(self.run.sink.put(index.format.index(), &index.to_json())?)
     }
 

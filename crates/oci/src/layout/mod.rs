@@ -214,7 +214,7 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Layo
     move |source| LayoutError::Io { action, path: path.to_owned(), source }
 }
 
-/// `DIR/blobs/<algorithm>/<hex>`. Made of a parsed digest only, so it cannot lead elsewhere.
+/// `DIR/blobs/<algorithm>/<hex>`. Made of a parsed digest only, so it cannot point elsewhere.
 fn blob_path(dir: &Path, digest: &Digest) -> PathBuf {
     dir.join("blobs").join(digest.algorithm().name()).join(digest.hex())
 }

@@ -23,11 +23,19 @@ impl Publication {
     /// Makes the directory `path` if it does not exist.
     pub fn dir(&mut self, path: &Path) -> Result<(), LayoutError> {
         match fs::create_dir(path) {
-            Ok(()) => self.undo.push(Undo::RemoveDir(path.to_owned())),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
-            Err(source) => return Err(LayoutError::Io { action: "create", path: path.to_owned(), source }),
+            Ok(()) => {
+                self.undo.push(Undo::RemoveDir(path.to_owned()));
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match fs::metadata(path) {
+                Ok(metadata) if metadata.is_dir() => Ok(()),
+                Ok(_) => Err(error),
+                // Gone again: whoever made it has taken it back.
+                Err(gone) => Err(gone),
+            },
+            Err(error) => Err(error),
         }
-        Ok(())
+        .map_err(io_error("create", path))
     }
 
     /// Makes the directory `path` and those above it that do not exist.

@@ -1,6 +1,7 @@
 //! Writing a layout.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,10 @@ use super::lock::LayoutLock;
 use super::publish::{Publication, sync_dir};
 use super::staging::{Staged, Staging};
 use super::{LAYOUT_VERSION, LayoutError, NoLayout, OWN_PREFIX, blob_path, has_marker, io_error};
+
+/// How often a run begins anew because others have removed the directory they had made: each time one of them has
+/// given up, so this many are never met.
+const MAX_TRIES: usize = 100;
 
 /// One image in the making, in a layout directory that may hold others.
 ///
@@ -37,7 +42,7 @@ impl LayoutSink {
             tries += 1;
             match Self::start(dir, name) {
                 // Another run may have removed the directory that it had made, while we were looking at it.
-                Err(error) if tries < 10 && is_gone(&error) => {}
+                Err(error) if tries < MAX_TRIES && is_gone(&error) => {}
                 result => return Ok(result?),
             }
         }
@@ -181,14 +186,14 @@ fn check_target(dir: &Path) -> Result<(), LayoutError> {
         Ok(metadata) if !metadata.is_dir() => return not(NoLayout::NotADirectory),
         Ok(_) => {}
     }
-    if has_marker(dir)? {
-        return Ok(());
-    }
+    // In this order: a layout that comes into being meanwhile gets its marker first.
+    let is_foreign = |name: &OsStr| !name.to_string_lossy().starts_with(OWN_PREFIX);
+    let mut has_foreign = false;
     for entry in fs::read_dir(dir).map_err(io_error("read", dir))? {
-        let entry = entry.map_err(io_error("read", dir))?;
-        if !entry.file_name().to_string_lossy().starts_with(OWN_PREFIX) {
-            return not(NoLayout::NoMarker);
-        }
+        has_foreign |= is_foreign(&entry.map_err(io_error("read", dir))?.file_name());
+    }
+    if !has_marker(dir)? && has_foreign {
+        return not(NoLayout::NoMarker);
     }
     Ok(())
 }

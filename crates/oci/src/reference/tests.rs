@@ -84,6 +84,7 @@ fn names_that_are_none() {
         ("-x.com/y", NameFault::Host),
         ("a..com/y", NameFault::Host),
         (".com/y", NameFault::Host),
+        ("a.b_c/y", NameFault::Host),
         ("[::1/x", NameFault::Host),
         ("[nope]:1/x", NameFault::Host),
         (HEX, NameFault::ImageId),
@@ -243,11 +244,12 @@ proptest! {
     fn registry_names_agree_with_oci_spec(text in "([a-zA-Z0-9.-]{1,6}(:[0-9]{1,3})?/)?[a-zA-Z0-9._-]{1,6}(/[a-z0-9._-]{1,6})?(:[a-zA-Z0-9._-]{1,6})?") {
         let theirs = text.parse::<oci_spec::distribution::Reference>();
         let ours = text.parse::<RegistryName>();
-        // They do not take a first part in upper case for a host, as Docker does.
-        let upper_host = text.split_once('/').is_some_and(|(first, _)| {
-            first.bytes().any(|b| b.is_ascii_uppercase()) && !first.contains(['.', ':'])
+        // They do not take a first part in upper case for a host, as Docker does; and they take one with an underscore,
+        // which no host has.
+        let odd_host = text.split_once('/').is_some_and(|(first, _)| {
+            first.contains('_') || first.bytes().any(|b| b.is_ascii_uppercase()) && !first.contains(['.', ':'])
         });
-        if !upper_host {
+        if !odd_host {
             match (&ours, &theirs) {
                 (Ok(ours), Ok(theirs)) => {
                     prop_assert_eq!(ours.host.as_str(), theirs.registry());

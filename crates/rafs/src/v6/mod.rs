@@ -1,6 +1,6 @@
 //! RAFS v6: metadata that the kernel's EROFS driver can mount.
 //!
-//! [`write`] makes the bootstrap of an [`Image`](crate::Image), [`parse`] reads one, [`fit`] tells what the format
+//! [`write()`] makes the bootstrap of an [`Image`](crate::Image), [`parse`] reads one, [`fit`] tells what the format
 //! cannot hold.
 
 mod blob;

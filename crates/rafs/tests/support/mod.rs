@@ -109,7 +109,7 @@ impl Builder {
         let blob = usize::from(pick / 2) % self.chunks.len();
         let known = self.chunks[blob].iter().position(|chunk| chunk.uncompressed_size == size);
         let position = match known {
-            Some(position) if pick % 2 == 0 => position,
+            Some(position) if pick.is_multiple_of(2) => position,
             _ => self.new_chunk(blob, size),
         };
         ChunkRef { blob: blob as u16, index: position as u32 }
@@ -122,7 +122,7 @@ impl Builder {
             (last.compressed_offset + u64::from(last.compressed_size), end.next_multiple_of(4096))
         });
         let number = chunks.len();
-        let compressed_size = if number % 3 == 0 { size } else { size.div_ceil(2) };
+        let compressed_size = if number.is_multiple_of(3) { size } else { size.div_ceil(2) };
         let mut flags = ChunkFlags::empty();
         flags.set(ChunkFlags::COMPRESSED, compressed_size != size);
         flags.set(ChunkFlags::HAS_CRC32, number % 2 == 1);
@@ -161,7 +161,7 @@ fn blob(number: u8) -> Blob {
         name: if number == 0 { BlobName::ThisBlob } else { BlobName::Id(BlobId(digest)) },
         features: BlobFeatures::ALIGNED | BlobFeatures::HAS_TOC | BlobFeatures::CAP_TAR_TOC,
         compressor: [Compressor::Zstd, Compressor::None, Compressor::Lz4Block][usize::from(number % 3)],
-        digester: if number % 2 == 0 { Digester::Blake3 } else { Digester::Sha256 },
+        digester: if number.is_multiple_of(2) { Digester::Blake3 } else { Digester::Sha256 },
         chunk_count: 0,
         compressed_size: 0,
         uncompressed_size: 0,
