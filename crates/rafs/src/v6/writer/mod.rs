@@ -1,10 +1,10 @@
 //! Writes an image as a v6 bootstrap: byte for byte what the reference builder writes for the same image.
 //!
-//! What differs by intent: extended attributes come in byte order of their names, where the
-//! reference has a random order; the device table says where a blob lies on a device that holds everything, which
-//! version 2.2 of the reference leaves out and later ones write; and the chunk table of a merged image names a file that
-//! is still there, where the reference repeats what the layer's said. Without blobs the reference writes a prefetch table
-//! over the first bytes of the file; here there is none.
+//! What differs by intent: extended attributes come in byte order of their names, where the reference has a random
+//! order; the device table of a merged image says where a blob lies on a device that holds everything, which version 2.2
+//! of the reference leaves out and later ones write; the chunk table of a merged image names files that are still there,
+//! where the reference repeats what the layers said. Without blobs the reference writes the prefetch table over the first
+//! bytes of the file; here there is none.
 //!
 //! First everything is decided ([`Plan`], [`Frame`](tables::Frame)), then bytes are emitted in one pass forward.
 
