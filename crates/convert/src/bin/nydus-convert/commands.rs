@@ -41,10 +41,11 @@ pub fn run(command: Command) -> Result<ExitCode> {
 
 fn run_to_nydus(args: &ToNydus) -> Result<ExitCode> {
     let options = args.options()?;
+    // Before anything is made that an end without warning would leave behind.
+    let stop = signals::stop_on_signals().context("cannot listen to signals")?;
     let (source_name, target_name) = (lower::reference(&args.source)?, lower::reference(&args.target)?);
     let source = open_source(&source_name)?;
     let sink = open_sink(&target_name)?;
-    let stop = signals::stop_on_signals().context("cannot listen to signals")?;
     let observer = progress::display(&args.output);
     let result =
         to_nydus((&source, &source_name), (Box::new(sink), &target_name), &options, observer.as_ref(), &stop);
