@@ -37,5 +37,5 @@ mod window;
 
 pub use gnu::GnuGzip;
 pub use params::{Level, MemLevel, OutOfRange, Params, UnitSize};
-pub use pigz::{Pigz, PigzParams, Threads};
+pub use pigz::{Pigz, PigzParams, Threads, compress_unit};
 pub use stream::{Flush, Zlib};

@@ -96,6 +96,29 @@ impl Pigz {
     }
 }
 
+/// The deflate bytes of one unit, made apart from all others: those of [`Pigz`] put together, except for
+/// [`Threads::One`] without `independent`, where a unit depends on all that came before.
+///
+/// `dictionary` is what comes before the unit, of which the last 32768 bytes count; nothing for the first unit and
+/// where units are independent. `last` ends the stream.
+#[must_use]
+pub fn compress_unit(params: PigzParams, dictionary: &[u8], unit: &[u8], last: bool) -> Vec<u8> {
+    let mut pigz = Pigz::new(params);
+    let mut out = Vec::with_capacity(unit.len() / 2 + 64);
+    if !dictionary.is_empty() && !params.independent {
+        pigz.engine.start_with(&dictionary[dictionary.len().saturating_sub(HALF)..]);
+    }
+    pigz.engine.write(unit, &mut out);
+    if last {
+        pigz.engine.end_stream(&mut out);
+    } else {
+        pigz.engine.settle(&mut out);
+        pigz.engine.end_block(&mut out);
+        pigz.fill(&mut out);
+    }
+    out
+}
+
 impl Deflate for Pigz {
     fn write(&mut self, mut plain: &[u8], out: &mut Vec<u8>) {
         while !plain.is_empty() {
