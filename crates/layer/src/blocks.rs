@@ -3,6 +3,7 @@
 //! Everything that leaves the stream goes through here, so this is where the promise of the [`Tape`] is kept. Bytes
 //! that were only looked at stay in the stream.
 
+use std::collections::VecDeque;
 use std::io::{self, Read};
 
 use crate::error::LayerError;
@@ -16,8 +17,9 @@ const BUFFER: usize = 128 << 10;
 pub(crate) enum Piece {
     Extension,
     Content,
-    Padding,
+    Skipped,
     Opaque,
+    Unclaimed,
 }
 
 /// The source with its buffer, and the tape.
@@ -31,16 +33,24 @@ pub(crate) struct Blocks<R, T> {
     end: usize,
     /// Bytes consumed so far.
     offset: u64,
+    /// Consumed bytes that the tape has not heard of: content taken in by a step that failed. They come next.
+    rescued: VecDeque<u8>,
 }
 
 impl<R: Read, T: Tape> Blocks<R, T> {
     pub fn new(source: R, tape: T) -> Self {
-        Self { source, tape, buffer: vec![0; BUFFER].into_boxed_slice(), start: 0, end: 0, offset: 0 }
+        let buffer = vec![0; BUFFER].into_boxed_slice();
+        Self { source, tape, buffer, start: 0, end: 0, offset: 0, rescued: VecDeque::new() }
     }
 
     /// Bytes consumed so far: where in the tar the next byte stands.
     pub const fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// The watcher.
+    pub const fn tape_mut(&mut self) -> &mut T {
+        &mut self.tape
     }
 
     /// The next `count` bytes (fewer only at the end of the stream), not consumed. `count` is a few blocks at most.
@@ -72,6 +82,29 @@ impl<R: Read, T: Tape> Blocks<R, T> {
     pub fn take_zero_block(&mut self) {
         self.tape.zero_blocks(1);
         self.consumed(BLOCK);
+    }
+
+    /// Consumes the padding of a last block, told at once: what is there of `count` bytes, which is less than a block.
+    pub fn skip_padding(&mut self, count: usize) -> Result<(), LayerError> {
+        let present = self.peek(count)?.len();
+        if present > 0 {
+            self.tape.padding(&self.buffer[self.start..self.start + present]);
+            self.consumed(present);
+        }
+        Ok(())
+    }
+
+    /// Consumes all blocks of zeros that come next, and tells of them at once.
+    pub fn take_zero_blocks(&mut self) -> Result<(), LayerError> {
+        let mut zeros = 0;
+        while self.peek(BLOCK)?.len() == BLOCK && crate::header::is_zero(self.peek(BLOCK)?) {
+            self.consumed(BLOCK);
+            zeros += 1;
+        }
+        if zeros > 0 {
+            self.tape.zero_blocks(zeros);
+        }
+        Ok(())
     }
 
     /// Consumes `count` bytes without a use for them. Returns how many there were: fewer only at the end of the stream.
@@ -110,8 +143,9 @@ impl<R: Read, T: Tape> Blocks<R, T> {
         tell(&mut self.tape, piece, body);
     }
 
-    /// Consumes content into `out`, as much as can be had at once; 0 at the end of the stream (or of `out`).
-    pub fn read_content(&mut self, out: &mut [u8]) -> Result<usize, LayerError> {
+    /// Consumes bytes into `out`, as much as can be had at once; 0 at the end of the stream (or of `out`). The tape
+    /// hears of them when the caller [`record`](Self::record)s or [`rescue`](Self::rescue)s them.
+    pub fn pull(&mut self, out: &mut [u8]) -> Result<usize, LayerError> {
         // What is larger than the buffer need not pass through it.
         let read = if self.start == self.end && out.len() >= BUFFER {
             self.read_source(Target::Out(out))?
@@ -121,23 +155,41 @@ impl<R: Read, T: Tape> Blocks<R, T> {
             self.start += available;
             available
         };
-        self.tape.content(&out[..read]);
         self.offset += read as u64;
         Ok(read)
     }
 
-    /// Consumes all that is left, which no entry claims, and gives the source back.
-    pub fn drain(mut self) -> Result<R, LayerError> {
-        let mut zeros = 0;
-        while self.peek(BLOCK)?.len() == BLOCK && crate::header::is_zero(self.peek(BLOCK)?) {
-            self.consumed(BLOCK);
-            zeros += 1;
-        }
-        if zeros > 0 {
-            self.tape.zero_blocks(zeros);
-        }
+    /// Takes pulled bytes back: whoever asked for them does not get them.
+    pub fn rescue(&mut self, bytes: &[u8]) {
+        self.rescued.extend(bytes);
+    }
+
+    /// Moves rescued bytes to `out`, some of them if there are any.
+    pub fn pull_rescued(&mut self, out: &mut [u8]) -> usize {
+        let (bytes, _) = self.rescued.as_slices();
+        let count = bytes.len().min(out.len());
+        out[..count].copy_from_slice(&bytes[..count]);
+        self.rescued.drain(..count);
+        count
+    }
+
+    /// Consumes all that is left, which no entry claims.
+    pub fn skip_rest(&mut self) -> Result<(), LayerError> {
+        let (first, second) = self.rescued.as_slices();
+        tell(&mut self.tape, Piece::Opaque, first);
+        tell(&mut self.tape, Piece::Opaque, second);
+        self.rescued.clear();
         self.skip(Piece::Opaque, u64::MAX)?;
-        Ok(self.source)
+        Ok(())
+    }
+
+    /// Consumes all that is left, zeros told as such, and gives source and tape back.
+    pub fn drain(mut self) -> Result<(R, T), LayerError> {
+        if self.rescued.is_empty() {
+            self.take_zero_blocks()?;
+        }
+        self.skip_rest()?;
+        Ok((self.source, self.tape))
     }
 
     /// How many bytes, up to `limit`, stand in the buffer; it is refilled when empty. 0 at the end of the stream.
@@ -190,7 +242,8 @@ fn tell<T: Tape>(tape: &mut T, piece: Piece, bytes: &[u8]) {
     match piece {
         Piece::Extension => tape.extension(bytes),
         Piece::Content => tape.content(bytes),
-        Piece::Padding => tape.padding(bytes),
+        Piece::Skipped => tape.skipped(bytes),
         Piece::Opaque => tape.opaque(bytes),
+        Piece::Unclaimed => tape.unclaimed(bytes),
     }
 }

@@ -9,7 +9,7 @@
 //! source ─► blocks ──────────────► reader ─► assemble ─► Entry
 //!             │ every byte, once     │ header, pax (xattr), sparse, number
 //!             ▼                      └─► content, holes expanded
-//!            Tape
+//!            Tape ◄── record::Recorder ─► record ─► the same tar again
 //! ```
 //! Dialects: V7, ustar, star's prefix, GNU (long names, base-256, old sparse), PAX (local, global, sparse 0.0 to 1.0,
 //! xattrs in both spellings). The `tar` crate is not used: its number and PAX accessors lose negative times and binary
@@ -19,6 +19,7 @@
 
 mod assemble;
 mod blocks;
+mod content;
 mod entry;
 mod error;
 mod header;
@@ -26,12 +27,15 @@ pub mod limits;
 mod number;
 mod pax;
 mod reader;
+pub mod record;
 mod sparse;
 mod sparse_map;
 mod tape;
+mod writer;
 mod xattr;
 
 pub use entry::{Entry, EntryKind};
 pub use error::{Field, LayerError, NameError, Place, SparseError};
-pub use reader::LayerReader;
+pub use reader::{Item, LayerReader};
 pub use tape::{BLOCK, Tape};
+pub use writer::{LayerPlan, LayerTar, LayerWriteError, LayerWriter, Misfit, Whiteouts};

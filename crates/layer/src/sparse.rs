@@ -171,6 +171,17 @@ impl Expansion {
         if self.position < self.size { Next::Hole(self.size - self.position) } else { Next::End }
     }
 
+    /// Where the walk stands, for [`Expansion::rewind`].
+    pub const fn mark(&self) -> (usize, u64) {
+        (self.index, self.position)
+    }
+
+    /// Goes back to where the walk stood.
+    pub const fn rewind(&mut self, (index, position): (usize, u64)) {
+        self.index = index;
+        self.position = position;
+    }
+
     /// Moves on within what [`Expansion::next`] gave.
     pub const fn advance(&mut self, count: u64) {
         self.position += count;

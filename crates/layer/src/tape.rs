@@ -9,6 +9,8 @@
 //! header │ opaque… │ padding        data behind an entry that is no regular file
 //! zero_blocks │ opaque…             the end, and whatever follows it
 //! ```
+//! Content and opaque bytes that the reader passes over because nobody asked for them can be told apart from those
+//! that were handed out: `content` and `unclaimed` are in the caller's hands, `skipped` and `opaque` are not.
 
 /// Size of a tar block in bytes.
 pub const BLOCK: usize = 512;
@@ -20,16 +22,29 @@ pub trait Tape {
     /// The whole body of an extension header, or a sparse map: one extension block of the old GNU form, or all blocks
     /// of the map in front of the content.
     fn extension(&mut self, body: &[u8]);
-    /// Stored content of a regular file, read or skipped; sparse holes are not stored. Any number of calls a file.
+    /// Stored content of a regular file that the caller reads; sparse holes are not stored. Any number of calls a file.
     fn content(&mut self, bytes: &[u8]);
-    /// What fills the last block of a body, at most 511 bytes; not necessarily zeros, and not all of it if the stream
-    /// ends there.
+    /// Stored content of a regular file that nobody reads. Any number of calls a file.
+    fn skipped(&mut self, bytes: &[u8]) {
+        self.content(bytes);
+    }
+    /// A hole of a sparse file, `length` bytes of zeros in what the caller reads with
+    /// [`read_content`](crate::LayerReader::read_content): nothing of the tar. Any number of calls a hole.
+    fn hole(&mut self, length: u64) {
+        let _ = length;
+    }
+    /// What fills the last block of a body, at most 511 bytes in one call; not necessarily zeros, and not all of it if
+    /// the stream ends there.
     fn padding(&mut self, bytes: &[u8]);
     /// Blocks of 512 zeros where a header could stand.
     fn zero_blocks(&mut self, count: u64);
     /// Bytes with no meaning for the tree: data behind an entry that is no regular file, what follows the end of the
     /// archive, and everything from the first byte that could not be understood.
     fn opaque(&mut self, bytes: &[u8]);
+    /// The same, read by the caller with [`read_stored`](crate::LayerReader::read_stored).
+    fn unclaimed(&mut self, bytes: &[u8]) {
+        self.opaque(bytes);
+    }
 }
 
 /// Watches nothing.
@@ -55,6 +70,14 @@ impl<T: Tape + ?Sized> Tape for &mut T {
         (**self).content(bytes);
     }
 
+    fn skipped(&mut self, bytes: &[u8]) {
+        (**self).skipped(bytes);
+    }
+
+    fn hole(&mut self, length: u64) {
+        (**self).hole(length);
+    }
+
     fn padding(&mut self, bytes: &[u8]) {
         (**self).padding(bytes);
     }
@@ -65,5 +88,9 @@ impl<T: Tape + ?Sized> Tape for &mut T {
 
     fn opaque(&mut self, bytes: &[u8]) {
         (**self).opaque(bytes);
+    }
+
+    fn unclaimed(&mut self, bytes: &[u8]) {
+        (**self).unclaimed(bytes);
     }
 }

@@ -6,7 +6,7 @@ mod common;
 use std::io::{self, Read};
 
 use common::{Event, Head, Recorder, Tar, Trickle, paths, read, read_one};
-use nydus_convert_layer::{BLOCK, EntryKind, LayerError, LayerReader};
+use nydus_convert_layer::{BLOCK, EntryKind, Item, LayerError, LayerReader, Tape};
 
 #[test]
 fn ends_of_archives() {
@@ -309,4 +309,165 @@ fn errors_of_the_source() {
     }
     assert!(matches!(reader.next_entry(), Err(LayerError::Stopped { .. })));
     assert!(matches!(reader.finish(), Err(LayerError::Read { .. })));
+}
+
+/// The next item: a path, or what is unclaimed.
+fn item<R: Read, T: Tape>(reader: &mut LayerReader<R, T>) -> Result<String, Vec<u8>> {
+    match reader.next_item().unwrap().unwrap() {
+        Item::Entry(entry) => Ok(entry.path.to_string()),
+        Item::Unclaimed => Err(stored(reader)),
+    }
+}
+
+fn stored<R: Read, T: Tape>(reader: &mut LayerReader<R, T>) -> Vec<u8> {
+    let (mut bytes, mut buffer) = (Vec::new(), [0; 300]);
+    loop {
+        match reader.read_stored(&mut buffer).unwrap() {
+            0 => return bytes,
+            count => bytes.extend(&buffer[..count]),
+        }
+    }
+}
+
+#[test]
+fn items_leave_nothing_out() {
+    let tar = Tar::new()
+        .file("left", &[1; 1000])
+        .file("half", &[2; 1000])
+        .file("read", &[3; 1000])
+        .entry(Head::ustar(b'5', "d"), b"behind a directory")
+        .entry(Head::gnu(b'V', "label"), b"behind a label")
+        .file("last", b"")
+        .end();
+    let stream = [&tar[..], &[0; 3 * BLOCK], b"junk"].concat();
+    let mut tape = Recorder::default();
+    let mut reader = LayerReader::with_tape(&stream[..], &mut tape);
+    assert_eq!(item(&mut reader).unwrap(), "/left");
+    assert_eq!(item(&mut reader).unwrap_err(), [1; 1000]);
+    assert_eq!(item(&mut reader).unwrap(), "/half");
+    assert_eq!(reader.read_content(&mut [0; 400]).unwrap(), 400);
+    assert_eq!(item(&mut reader).unwrap_err(), [2; 600]);
+    assert_eq!(item(&mut reader).unwrap(), "/read");
+    assert_eq!(stored(&mut reader), [3; 1000]);
+    assert_eq!(reader.read_content(&mut [0; 400]).unwrap(), 0);
+    assert_eq!(item(&mut reader).unwrap(), "/d");
+    assert_eq!(item(&mut reader).unwrap_err(), b"behind a directory");
+    assert_eq!(item(&mut reader).unwrap_err(), b"behind a label");
+    assert_eq!(item(&mut reader).unwrap(), "/last");
+    assert_eq!(item(&mut reader).unwrap_err(), b"junk");
+    assert_eq!(reader.next_item().unwrap(), None);
+    assert_eq!(reader.next_item().unwrap(), None);
+    reader.finish().unwrap();
+    assert_eq!(tape.replay(), stream);
+
+    // What nobody reads is announced once.
+    let mut reader = LayerReader::with_tape(&stream[..], Recorder::default());
+    let mut kinds = Vec::new();
+    while let Some(item) = reader.next_item().unwrap() {
+        kinds.push(if matches!(item, Item::Entry(_)) { 'e' } else { 'u' });
+    }
+    assert_eq!(kinds.iter().collect::<String>(), "eueueueuueu");
+    let (_, tape) = reader.finish_with_tape().unwrap();
+    assert_eq!(tape.replay(), stream);
+}
+
+/// Counts bytes in the caller's hands, bytes passed over, and holes.
+#[derive(Default)]
+struct Hands([u64; 3]);
+
+impl Tape for Hands {
+    fn header(&mut self, _: &[u8; BLOCK]) {}
+    fn extension(&mut self, _: &[u8]) {}
+    fn padding(&mut self, _: &[u8]) {}
+    fn zero_blocks(&mut self, _: u64) {}
+
+    fn content(&mut self, bytes: &[u8]) {
+        self.0[0] += bytes.len() as u64;
+    }
+
+    fn unclaimed(&mut self, bytes: &[u8]) {
+        self.0[0] += bytes.len() as u64;
+    }
+
+    fn skipped(&mut self, bytes: &[u8]) {
+        self.0[1] += bytes.len() as u64;
+    }
+
+    fn opaque(&mut self, bytes: &[u8]) {
+        self.0[1] += bytes.len() as u64;
+    }
+
+    fn hole(&mut self, length: u64) {
+        self.0[2] += length;
+    }
+}
+
+#[test]
+fn the_tape_hears_whether_bytes_are_read() {
+    let map = b"1\n100\n5\n";
+    let sparse = || {
+        let sparse: [(&str, &[u8]); 3] =
+            [("GNU.sparse.major", b"1"), ("GNU.sparse.minor", b"0"), ("GNU.sparse.realsize", b"1000")];
+        let content = Tar::new().raw(map).pad().raw(b"holey").0;
+        Tar::new().pax(&sparse).file("s", &content).entry(Head::ustar(b'5', "d"), b"odd").end()
+    };
+    type Use<'a> = &'a dyn Fn(&mut LayerReader<&[u8], Hands>);
+    let heard = |use_it: Use<'_>| {
+        let tar = sparse();
+        let mut reader = LayerReader::with_tape(&tar[..], Hands::default());
+        reader.next_item().unwrap();
+        use_it(&mut reader);
+        while reader.next_item().unwrap().is_some() {}
+        reader.finish_with_tape().unwrap().1.0
+    };
+    assert_eq!(heard(&|_| {}), [0, 8, 0]);
+    assert_eq!(heard(&|reader| assert_eq!(reader.read_content(&mut [0; 50]).unwrap(), 50)), [0, 8, 50]);
+    assert_eq!(heard(&|reader| assert_eq!(reader.read_content(&mut [0; 102]).unwrap(), 102)), [2, 6, 100]);
+    assert_eq!(heard(&|reader| assert_eq!(reader.read_content(&mut [0; 2000]).unwrap(), 1000)), [5, 3, 995]);
+    assert_eq!(heard(&|reader| assert_eq!(stored(reader), b"holey")), [5, 3, 0]);
+    assert_eq!(
+        heard(&|reader| {
+            stored(reader);
+            assert_eq!(item(reader).unwrap(), "/d");
+            assert_eq!(item(reader).unwrap_err(), b"odd");
+        }),
+        [8, 0, 0]
+    );
+}
+
+#[test]
+fn salvage_gives_all_that_was_not_told() {
+    let good = || Tar::new().file("a", &[1; 100]);
+    let cut = |tar: Tar, length: usize| tar.0[..length].to_vec();
+    for (bytes, salvaged) in [
+        // A bad header and what follows; a cut one; no tar at all.
+        (good().raw(&[1; 600]).0, 1024),
+        (cut(good().file("b", b""), 1024 + 300), 1024),
+        (vec![9; 700], 0),
+        // Content that ends too early: its header was told.
+        (cut(good().file("b", &[2; 5000]), 1024 + 512 + 3000), 1024 + 512),
+        // An entry whose header is bad, and its content.
+        (good().entry(Head::ustar(b'0', "../b"), &[2; 700]).0, 1024 + 512),
+        // An extension too large: nothing of its body was told.
+        (good().entry(Head::ustar(b'x', "x"), &vec![b'x'; 2 << 20]).0, 1024 + 512),
+        // A bad record: its body was.
+        (good().entry(Head::ustar(b'x', "x"), &[b'x'; 700]).raw(b"more").0, 1024 + 512 + 1024),
+    ] {
+        let mut tape = Recorder::default();
+        let mut reader = LayerReader::with_tape(&bytes[..], &mut tape);
+        let mut run = || -> Result<(), LayerError> {
+            while reader.next_item()?.is_some() {
+                while reader.read_content(&mut [0; 4000])? > 0 {}
+            }
+            Ok(())
+        };
+        run().unwrap_err();
+        assert!(matches!(reader.next_item(), Err(LayerError::Stopped { .. })));
+        reader.salvage();
+        assert_eq!(reader.read_content(&mut [0; 10]).unwrap(), 0);
+        assert!(item(&mut reader).unwrap_err() == bytes[salvaged..], "from {salvaged} on");
+        assert_eq!(reader.next_item().unwrap(), None);
+        reader.finish().unwrap();
+        assert!(tape.replay() == bytes);
+    }
 }
