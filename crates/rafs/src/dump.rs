@@ -7,25 +7,36 @@ use std::fmt::{self, Display};
 
 use crate::meta::ci::CiHeader;
 use crate::meta::toc::TocEntry;
-use crate::v6::{self, ReadError};
 use crate::{
-    Blob, BlobFeatures, BlobName, Chunk, ChunkFlags, Image, InodeId, InodeKind, Metadata, display_bytes,
+    Blob, BlobFeatures, BlobName, Chunk, ChunkFlags, CiLocation, FsVersion, Image, InodeId, InodeKind,
+    Metadata, ParseError, display_bytes, v5, v6,
 };
 
-/// Text of a whole bootstrap, with the places of its tables and inodes. Keys of encrypted blobs are not shown.
-pub fn bootstrap(bytes: &[u8]) -> Result<impl Display + use<>, ReadError> {
-    let length = bytes.len();
-    let reading = v6::read(bytes)?;
-    Ok(Text(move |f: &mut fmt::Formatter<'_>| {
-        let superblock = &reading.superblock;
-        writeln!(f, "bootstrap v6, {length:#x} bytes, flags {:#x}", superblock.flags.bits())?;
-        for table in [superblock.devices, superblock.blobs, superblock.prefetch, superblock.chunks] {
-            if table.size != 0 {
-                writeln!(f, "{} @ {:#x} +{:#x}", table.name, table.offset, table.size)?;
-            }
+/// Text of a whole bootstrap of either version, with the places of its tables and the numbers of its inodes. Keys of
+/// encrypted blobs are not shown.
+pub fn bootstrap(bytes: &[u8]) -> Result<impl Display + use<>, ParseError> {
+    let version = FsVersion::detect(bytes).ok_or(ParseError::Unknown)?;
+    let (image, numbers, flags, tables, area) = match version {
+        FsVersion::V5 => {
+            let v5::Reading { image, numbers, superblock, .. } = v5::read(bytes)?;
+            (image, numbers, superblock.flags, superblock.tables().collect::<Vec<_>>(), None)
         }
-        writeln!(f, "metadata @ {:#x}", superblock.area)?;
-        write_image(f, &reading.image, Some(&reading.nids))
+        FsVersion::V6 => {
+            let v6::Reading { image, nids, superblock } = v6::read(bytes)?;
+            let tables = [superblock.devices, superblock.blobs, superblock.prefetch, superblock.chunks];
+            (image, nids, superblock.flags, tables.to_vec(), Some(superblock.area))
+        }
+    };
+    let length = bytes.len();
+    Ok(Text(move |f: &mut fmt::Formatter<'_>| {
+        writeln!(f, "bootstrap v{version}, {length:#x} bytes, flags {:#x}", flags.bits())?;
+        for table in tables.iter().filter(|table| table.size != 0) {
+            writeln!(f, "{} @ {:#x} +{:#x}", table.name, table.offset, table.size)?;
+        }
+        if let Some(area) = area {
+            writeln!(f, "metadata @ {area:#x}")?;
+        }
+        write_image(f, &image, Some(&numbers))
     }))
 }
 
@@ -98,11 +109,14 @@ fn write_blob(f: &mut fmt::Formatter<'_>, index: usize, blob: &Blob) -> fmt::Res
     writeln!(f, "  {}", Features(blob.features))?;
     writeln!(f, "  size {:#x} of {:#x}", blob.compressed_size, blob.uncompressed_size)?;
     let ci = &blob.ci;
-    writeln!(
-        f,
-        "  chunk information @ {:#x} +{:#x} {} of {:#x}",
-        ci.offset, ci.compressed_size, ci.compressor, ci.uncompressed_size
-    )?;
+    // Blobs of v5 have none.
+    if *ci != CiLocation::default() {
+        writeln!(
+            f,
+            "  chunk information @ {:#x} +{:#x} {} of {:#x}",
+            ci.offset, ci.compressed_size, ci.compressor, ci.uncompressed_size
+        )?;
+    }
     if blob.toc_size != 0 || blob.toc_digest != [0; 32] {
         writeln!(f, "  table of contents +{:#x} sha256:{}", blob.toc_size, Hex(&blob.toc_digest))?;
     }

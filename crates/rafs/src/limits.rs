@@ -14,6 +14,10 @@ pub const MAX_NAME: usize = 255;
 pub const MAX_SYMLINK: usize = 4095;
 /// Length of one extended attribute's value in bytes: a 16-bit field in EROFS.
 pub const MAX_XATTR_VALUE: usize = 0xffff;
+/// The same in v5: Linux's `XATTR_SIZE_MAX`, which the reference builder checks too.
+pub const MAX_XATTR_VALUE_V5: usize = 0x1_0000;
+/// Largest v5 bootstrap in bytes: the readers' limit.
+pub const MAX_V5_BOOTSTRAP: u64 = 0x8000_0000;
 /// Length of one extended attribute's full name in bytes: Linux's `XATTR_NAME_MAX`.
 pub const MAX_XATTR_NAME: usize = 255;
 /// All extended attributes of one inode together, in bytes as stored: `i_xattr_icount` is a 16-bit count of 4 bytes.

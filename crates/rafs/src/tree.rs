@@ -179,6 +179,11 @@ impl Tree {
         self.inodes.len()
     }
 
+    /// The id with this [index](InodeId::index), if there is one.
+    pub(crate) fn id_at(&self, index: usize) -> Option<InodeId> {
+        u32::try_from(index).ok().filter(|_| index < self.inodes.len()).map(InodeId)
+    }
+
     /// The inode with this id.
     pub fn inode(&self, id: InodeId) -> &Inode {
         &self.inodes[id.index()]

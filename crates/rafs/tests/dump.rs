@@ -12,6 +12,8 @@ fn golden_bootstraps() {
     insta::assert_snapshot!("mixed", dump::bootstrap(mixed).unwrap());
     insta::assert_snapshot!("merged", dump::bootstrap(include_bytes!("golden/merged.boot")).unwrap());
     insta::assert_snapshot!("bare", dump::bootstrap(include_bytes!("golden/bare.boot")).unwrap());
+    insta::assert_snapshot!("v5_mixed", dump::bootstrap(include_bytes!("golden/v5-mixed.boot")).unwrap());
+    insta::assert_snapshot!("v5_merged", dump::bootstrap(include_bytes!("golden/v5-merged.boot")).unwrap());
 }
 
 #[test]

@@ -7,8 +7,8 @@ mod support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use nydus_convert_rafs::Image;
 use nydus_convert_rafs::v6::{self, WriteError};
+use nydus_convert_rafs::{Image, v5};
 
 /// Counts what this thread holds.
 struct Counting;
@@ -144,7 +144,32 @@ fn check_again(image: &Image, written: &[u8]) {
     assert!(twice == written);
 }
 
+fn check_v5(bytes: &[u8]) -> bool {
+    let (image, held) = peak(|| v5::parse(bytes));
+    assert!(held <= 32 * bytes.len() + 4096, "{held} bytes for {}", bytes.len());
+    let _ = v5::check_digests(bytes);
+    let Ok(image) = image else { return false };
+    let mut written = Vec::new();
+    match v5::write(&image, &mut written) {
+        Ok(_) => {
+            v5::check_digests(&written).unwrap();
+            let again = v5::parse(&written).unwrap();
+            let mut twice = Vec::new();
+            v5::write(&again, &mut twice).unwrap();
+            assert!(twice == written);
+        }
+        // Attributes with names that writers refuse, features that v5 cannot have.
+        Err(v5::WriteError::Unfit { .. } | v5::WriteError::Blob { .. }) => {}
+        Err(error) => panic!("{error}"),
+    }
+    true
+}
+
 fn rounds(bytes: &[u8], rounds: u64) {
+    rounds_of(bytes, rounds, check);
+}
+
+fn rounds_of(bytes: &[u8], rounds: u64, check: impl Fn(&[u8]) -> bool) {
     let places = places(bytes);
     let mut accepted = 0;
     for round in 1..=rounds {
@@ -174,4 +199,14 @@ fn damaged_golden_layers() {
 #[test]
 fn damaged_golden_merge() {
     rounds(include_bytes!("golden/merged.boot"), 8_000);
+}
+
+#[test]
+fn damaged_v5() {
+    let mut bytes = Vec::new();
+    v5::write(&support::v5::image(support::sample()), &mut bytes).unwrap();
+    rounds_of(&bytes, 12_000, check_v5);
+    rounds_of(include_bytes!("golden/v5-mixed.boot"), 8_000, check_v5);
+    rounds_of(include_bytes!("golden/v5-merged.boot"), 8_000, check_v5);
+    rounds_of(include_bytes!("golden/v5-bare.boot"), 4_000, check_v5);
 }

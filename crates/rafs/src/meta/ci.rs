@@ -12,7 +12,9 @@
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use super::batch;
 use super::entry::{Cursor, EntryV1, EntryV2};
+pub use super::information::{ChunkInformation, parse, write};
 use super::{EntryProblem, MetaError};
 use crate::{BlobFeatures, Chunk, ChunkFlags, CiLocation, Compressor, limits};
 
@@ -20,12 +22,12 @@ use crate::{BlobFeatures, Chunk, ChunkFlags, CiLocation, Compressor, limits};
 pub const HEADER_LEN: usize = 4096;
 
 const HEADER: &str = "header of the chunk information";
-const PAYLOAD: &str = "chunk information";
+pub(super) const PAYLOAD: &str = "chunk information";
 const MAGIC: u32 = 0xb10b_b10b;
 /// Feature bits that nobody defined and that readers refuse.
 const UNKNOWN_FEATURES: u32 = 0x8000_f000;
 /// Length of one batch or zran context.
-const CONTEXT_LEN: u64 = 40;
+pub(super) const CONTEXT_LEN: u64 = batch::CONTEXT_LEN as u64;
 
 /// | offset | size | field |
 /// |---|---|---|
@@ -185,7 +187,7 @@ impl CiHeader {
     }
 
     /// Length of all entries.
-    fn entries_size(&self) -> u64 {
+    pub(super) fn entries_size(&self) -> u64 {
         u64::from(self.entries).saturating_mul(self.entry_len() as u64)
     }
 }
@@ -218,8 +220,8 @@ pub fn write_entries(chunks: &[Chunk]) -> Result<Vec<u8>, MetaError> {
 }
 
 /// Reads the entries of a plain payload, version 1 or 2. Digests stay zero: they lie elsewhere. Chunks must follow each
-/// other without gaps in the decompressed blob and in ascending order in the blob. Batches and zran contexts are
-/// refused.
+/// other without gaps in the decompressed blob and in ascending order in the blob. Batches, which [`parse`] reads,
+/// and zran contexts are refused.
 pub fn parse_entries(payload: &[u8], header: &CiHeader) -> Result<Vec<Chunk>, MetaError> {
     if header.features.contains(BlobFeatures::BATCH) {
         return Err(MetaError::Unsupported { what: "batches of small chunks" });

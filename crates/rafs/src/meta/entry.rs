@@ -18,7 +18,7 @@
 use zerocopy::little_endian::U64;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::EntryProblem;
+use super::{Batch, EntryProblem};
 use crate::{Chunk, ChunkDigest, ChunkFlags, limits};
 
 /// Alignment of chunks in the decompressed blob.
@@ -40,7 +40,8 @@ const _: () = assert!(size_of::<EntryV1>() == 16);
 /// | | 31–0 | offset in the decompressed blob in blocks of 4096 |
 /// | 1 | 63–40 | stored length |
 /// | | 39–0 | offset in the blob |
-/// | 2 | 31–0 | CRC-32C |
+/// | 2 | 63–32 | of a member of a batch: number of the batch |
+/// | | 31–0 | of a member of a batch: offset in the plain batch; else CRC-32C |
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned, Clone)]
 #[repr(C)]
 pub(super) struct EntryV2 {
@@ -51,8 +52,16 @@ pub(super) struct EntryV2 {
 const _: () = assert!(size_of::<EntryV2>() == 24);
 
 const V2_COMPRESSED: u64 = 0x1;
+const V2_BATCH: u64 = 0x4;
 const V2_ENCRYPTED: u64 = 0x8;
 const V2_HAS_CRC32: u64 = 0x10;
+
+const V2_FLAGS: [(u64, ChunkFlags); 4] = [
+    (V2_COMPRESSED, ChunkFlags::COMPRESSED),
+    (V2_BATCH, ChunkFlags::BATCH),
+    (V2_ENCRYPTED, ChunkFlags::ENCRYPTED),
+    (V2_HAS_CRC32, ChunkFlags::HAS_CRC32),
+];
 
 /// `count` bits of a word from bit `low` on; 32 bits at most.
 fn bits(word: u64, low: u32, count: u32) -> u32 {
@@ -95,20 +104,50 @@ impl EntryV1 {
 }
 
 impl EntryV2 {
+    /// Lengths and offsets are what [`Cursor`] lets pass. `place`: number of the batch and offset in it, of a member.
+    pub(super) fn new(chunk: &Chunk, place: (u32, u32)) -> Self {
+        let has = |flag| chunk.flags.contains(flag);
+        let flags = V2_FLAGS.iter().filter(|(_, flag)| has(*flag)).fold(0, |bits, (bit, _)| bits | bit);
+        let length = u64::from(chunk.uncompressed_size.saturating_sub(1));
+        let data = if has(ChunkFlags::BATCH) {
+            (u64::from(place.0) << 32) | u64::from(place.1)
+        } else {
+            u64::from(chunk.crc32)
+        };
+        let block = chunk.uncompressed_offset >> 12;
+        Self {
+            uncompressed: ((flags << 56) | (length << 32) | block).into(),
+            compressed: ((u64::from(chunk.compressed_size) << 40) | chunk.compressed_offset).into(),
+            data: data.into(),
+        }
+    }
+
+    /// Number of the batch and offset in it, of a member of one.
+    pub(super) fn place(&self) -> (u32, u32) {
+        (bits(self.data.get(), 32, 32), bits(self.data.get(), 0, 32))
+    }
+
+    /// The chunk of an entry of a blob without batches.
     pub(super) fn chunk(&self) -> Result<Chunk, EntryProblem> {
+        let chunk = self.chunk_or_member()?;
+        if chunk.flags.contains(ChunkFlags::BATCH) {
+            return Err(EntryProblem::Flags { bits: bits(self.uncompressed.get(), 56, 8) });
+        }
+        Ok(chunk)
+    }
+
+    /// The chunk of an entry of any blob but a zran one.
+    pub(super) fn chunk_or_member(&self) -> Result<Chunk, EntryProblem> {
         let (plain, stored) = (self.uncompressed.get(), self.compressed.get());
         let bits_of_flags = u64::from(bits(plain, 56, 8));
         let mut flags = ChunkFlags::empty();
         let mut left = bits_of_flags;
-        for (bit, flag) in [
-            (V2_COMPRESSED, ChunkFlags::COMPRESSED),
-            (V2_ENCRYPTED, ChunkFlags::ENCRYPTED),
-            (V2_HAS_CRC32, ChunkFlags::HAS_CRC32),
-        ] {
+        for (bit, flag) in V2_FLAGS {
             flags.set(flag, left & bit != 0);
             left &= !bit;
         }
-        if left != 0 {
+        // A member of a batch has another use for the place of the checksum.
+        if left != 0 || flags.contains(ChunkFlags::BATCH | ChunkFlags::HAS_CRC32) {
             return Err(EntryProblem::Flags { bits: bits(plain, 56, 8) });
         }
         let crc32 = if flags.contains(ChunkFlags::HAS_CRC32) { bits(self.data.get(), 0, 32) } else { 0 };
@@ -152,19 +191,54 @@ impl Cursor {
         if !fits {
             return Err(EntryProblem::Size { compressed, uncompressed });
         }
+        self.pass_plain(chunk)?;
+        let end = self.check_stored(chunk.compressed_offset, compressed)?;
+        self.compressed = end;
+        Ok(())
+    }
+
+    /// As [`Cursor::pass`] for a member of a batch; `batch` as its context says, and `fresh` if this is the first
+    /// member, which decides where the batch begins.
+    pub(super) fn pass_member(
+        &mut self,
+        chunk: &Chunk,
+        offset: u32,
+        fresh: bool,
+        batch: &mut Batch,
+    ) -> Result<(), EntryProblem> {
+        let (compressed, uncompressed) = (chunk.compressed_size, chunk.uncompressed_size);
+        let end = offset.checked_add(uncompressed);
+        if uncompressed == 0 || compressed != 0 || end.is_none_or(|end| end > batch.uncompressed_size) {
+            return Err(EntryProblem::Size { compressed, uncompressed });
+        }
+        self.pass_plain(chunk)?;
+        if fresh {
+            self.compressed = self.check_stored(chunk.compressed_offset, batch.compressed_size)?;
+            batch.compressed_offset = chunk.compressed_offset;
+        } else if chunk.compressed_offset != batch.compressed_offset {
+            let (expected, actual) = (batch.compressed_offset, chunk.compressed_offset);
+            return Err(EntryProblem::CompressedOffset { expected, actual });
+        }
+        Ok(())
+    }
+
+    fn pass_plain(&mut self, chunk: &Chunk) -> Result<(), EntryProblem> {
         if chunk.uncompressed_offset != self.uncompressed {
             let (expected, actual) = (self.uncompressed, chunk.uncompressed_offset);
             return Err(EntryProblem::UncompressedOffset { expected, actual });
         }
-        let end = chunk.compressed_offset.saturating_add(compressed.into());
-        if chunk.compressed_offset < self.compressed || end > limits::MAX_COMPRESSED_BLOB {
-            let (expected, actual) = (self.compressed, chunk.compressed_offset);
-            return Err(EntryProblem::CompressedOffset { expected, actual });
-        }
-        self.compressed = end;
         // Past the last place that can be addressed the next chunk fails.
-        self.uncompressed =
-            chunk.uncompressed_offset.saturating_add(uncompressed.into()).next_multiple_of(ALIGNMENT);
+        let end = chunk.uncompressed_offset.saturating_add(chunk.uncompressed_size.into());
+        self.uncompressed = end.next_multiple_of(ALIGNMENT);
         Ok(())
+    }
+
+    /// The end of `length` stored bytes that begin at `offset`.
+    fn check_stored(&self, offset: u64, length: u32) -> Result<u64, EntryProblem> {
+        let end = offset.saturating_add(length.into());
+        if offset < self.compressed || end > limits::MAX_COMPRESSED_BLOB {
+            return Err(EntryProblem::CompressedOffset { expected: self.compressed, actual: offset });
+        }
+        Ok(end)
     }
 }

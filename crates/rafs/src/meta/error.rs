@@ -106,6 +106,12 @@ pub enum EntryProblem {
         /// All flag bits.
         bits: u32,
     },
+    /// A batch that the table does not have, or one that was already left.
+    #[error("it cannot be a member of batch {batch}")]
+    Batch {
+        /// Number of the batch.
+        batch: u32,
+    },
     /// A checksum of zero, which readers refuse.
     #[error("its checksum is marked as present and is zero")]
     Crc,

@@ -9,10 +9,13 @@
 //! written in one pass and read from its end. The compression information ([`ci`]) tells where chunks lie, the table of
 //! contents ([`toc`]) where sections lie.
 
+mod batch;
 pub mod ci;
 mod entry;
 mod error;
+mod information;
 pub mod section;
 pub mod toc;
 
+pub use batch::{Batch, InBatch};
 pub use error::{EntryProblem, MetaError};

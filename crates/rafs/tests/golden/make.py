@@ -3,6 +3,7 @@
 
 Needs nydus-image 2.2.0 and the zstd program. All input is made here, so the output depends on the builder alone.
 """
+import gzip
 import hashlib
 import io
 import os
@@ -56,8 +57,11 @@ def noise(seed, length):
     return b"".join(blocks)[:length]
 
 
-def mixed():
-    """Every kind of inode, hard links across directories, names below '.', chunks used several times."""
+def mixed(link_xattr=None):
+    """Every kind of inode, hard links across directories, names below '.', chunks used several times.
+
+    In v5 the builder wants the link to repeat an attribute of the file: else its record cannot be read.
+    """
     tar = Tar()
     a, b, c = (noise(i, 4096) for i in range(3))
     tar.add(b"usr/", b"5", mode=0o755)
@@ -68,7 +72,7 @@ def mixed():
     tar.add(b"-first", b"0", c + a)
     tar.add(b"+plus", b"0")
     tar.add(b"zz", b"0", b + c, xattr=(b"user.note", b"binary\0value"))
-    tar.add(b"usr/lib/zz-again", b"1", link=b"zz")
+    tar.add(b"usr/lib/zz-again", b"1", link=b"zz", xattr=link_xattr)
     tar.add(b"link", b"2", link=b"usr/lib/run", mode=0o777)
     tar.add(b"dev/", b"5", mode=0o755, mtime=0)
     tar.add(b"dev/null", b"3", mode=0o666, device=(1, 3))
@@ -122,6 +126,9 @@ def contents(blob):
 
 
 def bootstrap(blob):
+    if blob[-512:].startswith(b"image.boot"):
+        # v5: without a table of contents, the bootstrap is the last section.
+        return blob[-512 - int(blob[-512:][124:135], 8) : -512]
     stored, flags = contents(blob)["image.boot"]
     if flags == 2:
         return subprocess.run(["zstd", "-dcq"], input=stored, capture_output=True, check=True).stdout
@@ -129,12 +136,13 @@ def bootstrap(blob):
 
 
 def main(builder, target):
-    def create(tar, compressor, *options, prefetch=b""):
+    def create(tar, compressor, *options, prefetch=b"", version="6"):
+        toc = ("--features", "blob-toc") if version == "6" else ()
         with tempfile.TemporaryDirectory() as scratch:
             source, blob = os.path.join(scratch, "layer.tar"), os.path.join(scratch, "blob")
             open(source, "wb").write(tar)
-            command = [builder, "create", "--log-level", "warn", "--type", "tar-rafs", "--fs-version", "6", "--blob", blob]
-            command += ["--blob-inline-meta", "--features", "blob-toc", "--whiteout-spec", "none", "--compressor", compressor]
+            command = [builder, "create", "--log-level", "warn", "--type", "tar-rafs", "--fs-version", version, "--blob", blob]
+            command += ["--blob-inline-meta", *toc, "--whiteout-spec", "none", "--compressor", compressor]
             command += ["--prefetch-policy", "fs" if prefetch else "none", *options, source]
             subprocess.run(command, input=prefetch, check=True)
             return open(blob, "rb").read()
@@ -151,6 +159,15 @@ def main(builder, target):
             subprocess.run(command, input=prefetch, check=True)
             return open(output, "rb").read()
 
+    def zran(tar):
+        """A bootstrap that refers to the original tar.gz."""
+        with tempfile.TemporaryDirectory() as scratch:
+            source, output = os.path.join(scratch, "layer.tar.gz"), os.path.join(scratch, "boot")
+            open(source, "wb").write(gzip.compress(tar, mtime=0))
+            command = [builder, "create", "--log-level", "warn", "--type", "targz-ref", "--bootstrap", output]
+            subprocess.run([*command, "--blob-dir", scratch, source], check=True)
+            return open(output, "rb").read()
+
     def keep(name, data):
         open(os.path.join(target, name), "wb").write(data)
 
@@ -162,6 +179,17 @@ def main(builder, target):
     keep("bare.boot", bootstrap(create(bare(), "zstd")))
     second = create(upper(), "zstd", *small)
     keep("merged.boot", merge(first, create(bare(), "none", *small), second, prefetch=b"/usr/lib/abba\n/top\n"))
+    broken = create(mixed(), "lz4_block", *small, version="5")
+    keep("v5-link-without-attribute.boot", bootstrap(broken))
+    complete = mixed(link_xattr=(b"user.note", b"binary\0value"))
+    first = create(complete, "lz4_block", *small, prefetch=b"/\n", version="5")
+    keep("v5-mixed.boot", bootstrap(first))
+    keep("v5-bare.boot", bootstrap(create(bare(), "zstd", version="5")))
+    keep("v5-wide.boot", bootstrap(create(wide(), "zstd", *small, "--digester", "sha256", version="5")))
+    upper_v5 = create(upper(), "lz4_block", *small, version="5")
+    lowest = create(bare(), "lz4_block", *small, version="5")
+    keep("v5-merged.boot", merge(first, lowest, upper_v5, prefetch=b"/usr/lib/abba\n/top\n"))
+    keep("zran.boot", zran(mixed()))
     # The small blob keeps its chunks, so that the tests of blob metadata have a whole one.
     keep("upper.blob", second)
 

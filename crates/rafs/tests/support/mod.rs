@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test binary uses a part of this")]
 
 pub mod raw;
+pub mod v5;
 
 use nydus_convert_rafs::{
     Blob, BlobFeatures, BlobId, BlobName, Chunk, ChunkFlags, ChunkRef, ChunkSize, ChunkTable, CiLocation,

@@ -2,9 +2,9 @@
 
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
-use super::bytes::Bytes;
 use super::{EntryProblem, xattr};
-use crate::v6::file_type::FileType;
+use crate::file_type::FileType;
+use crate::input::Bytes;
 use crate::v6::layout::{BLOCK, BLOCK_LEN, CompactInode, ExtendedInode, Layout};
 use crate::{Metadata, Timestamp, limits};
 

@@ -5,7 +5,6 @@
 
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
-mod bytes;
 mod directory;
 mod error;
 mod inode;
@@ -16,9 +15,9 @@ mod xattr;
 
 pub use error::{ChunkProblem, ChunkUseProblem, EntryProblem, ReadError};
 
-use self::bytes::Bytes;
 use self::superblock::Super;
 use crate::Image;
+use crate::input::Bytes;
 
 /// Reads a bootstrap.
 ///

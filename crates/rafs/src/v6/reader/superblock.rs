@@ -3,8 +3,8 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
 use super::ReadError;
-use super::bytes::Bytes;
 use crate::flags::ImageFlags;
+use crate::input::{Bytes, Table, overlap};
 use crate::record::ChunkRecord;
 use crate::v6::layout::{
     BLOCK, BLOCK_BITS, BlobEntry, COMPAT_RAFS_V6, DEVICE_SLOT, DEVICES_OFFSET, Device, ExtendedSuperblock,
@@ -28,14 +28,6 @@ pub(crate) struct Super {
     pub(crate) blobs: Table,
     pub(crate) chunks: Table,
     pub(crate) prefetch: Table,
-}
-
-/// A table inside the bootstrap.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Table {
-    pub(crate) name: &'static str,
-    pub(crate) offset: u64,
-    pub(crate) size: u64,
 }
 
 impl Super {
@@ -93,48 +85,37 @@ impl Super {
         // An empty blob table has a place all the same.
         let blobs_fit = self.blobs.size == blobs_size && self.blobs.offset.is_multiple_of(BLOCK);
         if !blobs_fit || self.blobs.offset < BLOCK || self.blobs.offset > file_size {
-            return Err(self.blobs.misplaced());
+            return Err(misplaced(&self.blobs));
         }
         let chunk_size = size_of::<ChunkRecord>() as u64;
         if self.chunks.size != 0
             && !(self.chunks.size.is_multiple_of(chunk_size) && self.chunks.offset.is_multiple_of(BLOCK))
         {
-            return Err(self.chunks.misplaced());
+            return Err(misplaced(&self.chunks));
         }
         if !(self.prefetch.size.is_multiple_of(4) && self.prefetch.offset.is_multiple_of(8)) {
-            return Err(self.prefetch.misplaced());
+            return Err(misplaced(&self.prefetch));
         }
         let tables = [self.blobs, self.chunks, self.prefetch];
         let mut tables: Vec<Table> = tables.into_iter().filter(|table| table.size != 0).collect();
         if let Some(table) = tables.iter().find(|table| table.offset < BLOCK) {
-            return Err(table.misplaced());
+            return Err(misplaced(table));
         }
         tables.push(self.devices);
         if let Some(table) = tables.iter().find(|table| table.end().is_none_or(|end| end > file_size)) {
-            return Err(table.misplaced());
+            return Err(misplaced(table));
         }
-        tables.sort_by_key(|table| table.offset);
-        for (table, other) in tables.iter().zip(tables.iter().skip(1)) {
-            if table.end().is_none_or(|end| end > other.offset) {
-                return Err(ReadError::TablesOverlap {
-                    table: table.name,
-                    other: other.name,
-                    offset: other.offset,
-                });
+        match overlap(&mut tables) {
+            Some((Table { name, .. }, other)) => {
+                Err(ReadError::TablesOverlap { table: name, other: other.name, offset: other.offset })
             }
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
-impl Table {
-    fn end(&self) -> Option<u64> {
-        self.offset.checked_add(self.size)
-    }
-
-    fn misplaced(&self) -> ReadError {
-        ReadError::Table { table: self.name, offset: self.offset, size: self.size }
-    }
+fn misplaced(table: &Table) -> ReadError {
+    ReadError::Table { table: table.name, offset: table.offset, size: table.size }
 }
 
 fn check_superblock(found: &Superblock, file_size: u64) -> Result<(), ReadError> {

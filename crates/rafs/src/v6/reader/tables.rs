@@ -2,32 +2,22 @@
 
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
-use zerocopy::FromBytes;
 use zerocopy::little_endian::U32;
 
-use super::bytes::Bytes;
-use super::superblock::{Super, Table};
+use super::superblock::Super;
 use super::{ChunkProblem, ReadError};
+use crate::input::{Bytes, Table};
 use crate::record::ChunkRecord;
 use crate::v6::BlobProblem;
 use crate::v6::blob;
 use crate::v6::layout::{BLOCK, BlobEntry, Device};
 use crate::{Blob, Chunk, ChunkTable};
 
-/// The entries of a table with their offsets. The superblock checked that the table lies inside.
-fn entries<'a, T: FromBytes + 'a>(bytes: Bytes<'a>, table: Table) -> impl Iterator<Item = (u64, T)> + 'a {
-    let size = size_of::<T>();
-    let all = bytes.get(table.offset, table.size).unwrap_or_default();
-    let offsets =
-        (0..).map(move |number: u64| table.offset.saturating_add(number.saturating_mul(size as u64)));
-    offsets.zip(all.chunks_exact(size).filter_map(|entry| T::read_from_bytes(entry).ok()))
-}
-
 /// The blobs with the chunks that the chunk table lists.
 pub(super) fn blobs(bytes: Bytes<'_>, found: &Super) -> Result<Vec<Blob>, ReadError> {
     let mut blobs: Vec<Blob> = Vec::new();
-    let devices = entries::<Device>(bytes, found.devices);
-    let table = entries::<BlobEntry>(bytes, found.blobs);
+    let devices = bytes.entries::<Device>(found.devices);
+    let table = bytes.entries::<BlobEntry>(found.blobs);
     for ((index, (_, device)), (offset, entry)) in (0..).zip(devices).zip(table) {
         let at = |problem| ReadError::Blob { offset, blob: blobs.len(), problem };
         let blob = blob::blob(&entry, index, found.chunk_size).map_err(at)?;
@@ -46,7 +36,7 @@ pub(super) fn blobs(bytes: Bytes<'_>, found: &Super) -> Result<Vec<Blob>, ReadEr
 /// The chunk table by blob.
 fn chunks(bytes: Bytes<'_>, found: &Super, blobs: &[Blob]) -> Result<Vec<ChunkTable>, ReadError> {
     let mut by_blob: Vec<Vec<(u32, Chunk)>> = blobs.iter().map(|_| Vec::new()).collect();
-    for (offset, record) in entries::<ChunkRecord>(bytes, found.chunks) {
+    for (offset, record) in bytes.entries::<ChunkRecord>(found.chunks) {
         let at = |problem| ReadError::Chunk { offset, problem };
         let chunk = record.chunk().ok_or(at(ChunkProblem::Flags { bits: record.flags.get() }))?;
         let number = record.blob.get();
@@ -82,7 +72,8 @@ fn check_chunk(chunk: &Chunk, index: u32, blob: &Blob, found: &Super) -> Result<
 /// to fetch, whatever the table says.
 pub(super) fn prefetch(bytes: Bytes<'_>, found: &Super) -> impl Iterator<Item = (u64, u32)> {
     let size = if found.blobs.size == 0 { 0 } else { found.prefetch.size };
-    entries::<U32>(bytes, Table { size, ..found.prefetch })
+    bytes
+        .entries::<U32>(Table { size, ..found.prefetch })
         .map(|(offset, nid)| (offset, nid.get()))
         .take_while(|(_, nid)| *nid != 0)
 }

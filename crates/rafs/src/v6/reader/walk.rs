@@ -10,13 +10,13 @@ use std::collections::HashMap;
 
 use zerocopy::FromBytes;
 
-use super::bytes::Bytes;
 use super::directory::{self, Entry};
 use super::inode::{Content, Found};
 use super::superblock::Super;
 use super::{ChunkUseProblem, EntryProblem, ReadError};
+use crate::file_type::FileType;
+use crate::input::Bytes;
 use crate::v6::blob;
-use crate::v6::file_type::FileType;
 use crate::v6::layout::ROOT_NUMBER;
 use crate::v6::layout::{BLOCK, CHUNK_FORMAT_MASK, CHUNK_INDEXES, ChunkIndex, SLOT};
 use crate::{Blob, ChunkRef, DeviceNumber, Directory, EntryPath, Inode, InodeId, InodeKind, Tree, limits};

@@ -12,8 +12,8 @@ use std::io;
 
 use zerocopy::IntoBytes;
 
-use super::emit::Emit;
-use crate::v6::file_type::FileType;
+use crate::emit::Emit;
+use crate::file_type::FileType;
 use crate::v6::layout::{BLOCK, BLOCK_LEN, Dirent};
 use crate::{Directory, InodeId};
 
@@ -80,8 +80,8 @@ impl Block<'_> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::super::emit::Stream;
     use super::*;
+    use crate::emit::Stream;
     use crate::{Inode, InodeKind, Metadata, Tree};
 
     fn content(names: &[Vec<u8>]) -> Vec<u8> {

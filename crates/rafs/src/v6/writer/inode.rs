@@ -4,11 +4,11 @@ use std::io;
 
 use zerocopy::IntoBytes;
 
-use super::emit::{Emit, Window, measure};
 use super::placement::inline_part;
 use super::plan::{Node, Part, Piece, Plan};
 use super::xattr;
-use crate::v6::file_type::FileType;
+use crate::emit::{Emit, Window, measure};
+use crate::file_type::FileType;
 use crate::v6::layout::{BLOCK, BLOCK_BITS, CHUNK_INDEXES, ChunkIndex, ExtendedInode, Layout};
 use crate::{ChunkRef, Image, Inode, InodeKind};
 

@@ -10,7 +10,6 @@
 
 mod chunks;
 mod directory;
-mod emit;
 mod error;
 mod inode;
 mod placement;
@@ -22,11 +21,11 @@ use std::io::{BufWriter, Write};
 
 pub use error::WriteError;
 
-use self::emit::Stream;
 use self::plan::Plan;
 use self::tables::Frame;
 use super::layout::{DEVICES_OFFSET, SLOT, SUPERBLOCK_OFFSET};
 use crate::Image;
+use crate::emit::Stream;
 
 /// Bytes collected before they go to the output.
 const BUFFER: usize = 64 << 10;

@@ -4,13 +4,13 @@
 //! directory and then those of its children that are no directories. Every check of the tree happens here.
 
 use super::chunks::ChunkUses;
-use super::emit::{Emit, measure};
 use super::placement::{Area, Placed, inline_part};
 use super::{WriteError, directory, xattr};
-use crate::v6::Loss;
-use crate::v6::file_type::FileType;
-use crate::v6::fit::losses;
+use crate::emit::{Emit, measure};
+use crate::file_type::FileType;
+use crate::fit::losses;
 use crate::v6::layout::{BLOCK, ExtendedInode, ROOT_NUMBER, SLOT};
+use crate::v6::{CAPACITY, Loss};
 use crate::{BlobName, Directory, EntryPath, Image, Inode, InodeId, InodeKind, Tree, limits};
 
 /// What is decided of one inode. Slot and number are zero until a name leads to it.
@@ -145,7 +145,7 @@ impl<'a> Planner<'a> {
         let root = tree.root();
         let inode = tree.inode(root);
         let directory = tree.directory(root).ok_or(WriteError::RootNotDirectory)?;
-        if let Some(loss) = losses(None, inode).into_iter().next() {
+        if let Some(loss) = losses(None, inode, &CAPACITY).into_iter().next() {
             return Err(WriteError::Unfit { path: EntryPath::root(), loss });
         }
         let root_node = &mut self.plan.nodes[root.index()];
@@ -185,7 +185,7 @@ impl<'a> Planner<'a> {
         let is_directory = matches!(inode.kind, InodeKind::Directory(_));
         if node.number == 0 {
             node.number = number;
-            if let Some(loss) = losses(Some(name), inode).into_iter().next() {
+            if let Some(loss) = losses(Some(name), inode, &CAPACITY).into_iter().next() {
                 return Err(WriteError::Unfit { path: self.path_of(parent, name), loss });
             }
         } else if is_directory {

@@ -6,8 +6,8 @@ use zerocopy::IntoBytes;
 use zerocopy::little_endian::U32;
 
 use super::WriteError;
-use super::emit::Emit;
 use super::plan::Plan;
+use crate::emit::Emit;
 use crate::flags::ImageFlags;
 use crate::record::ChunkRecord;
 use crate::v6::blob;

@@ -4,9 +4,9 @@ use std::io;
 
 use zerocopy::IntoBytes;
 
-use super::emit::Emit;
 use crate::Xattrs;
-use crate::v6::fit::split_name;
+use crate::emit::Emit;
+use crate::fit::split_name;
 use crate::v6::layout::{XattrEntry, XattrHeader};
 
 /// Emits header and attributes, nothing if there are none. Attributes that v6 cannot hold have been refused before.
@@ -45,8 +45,8 @@ pub(super) fn count(size: u64) -> u16 {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::super::emit::Stream;
     use super::*;
+    use crate::emit::Stream;
 
     #[test]
     fn bytes() {

@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 
 /// Takes the bytes of a bootstrap in order.
-pub(super) trait Emit {
+pub(crate) trait Emit {
     fn put(&mut self, bytes: &[u8]) -> io::Result<()>;
 
     fn zeros(&mut self, count: u64) -> io::Result<()> {
@@ -38,25 +38,25 @@ impl Emit for Count {
 }
 
 /// The number of bytes that `emit` emits.
-pub(super) fn measure(emit: impl FnOnce(&mut dyn Emit) -> io::Result<()>) -> io::Result<u64> {
+pub(crate) fn measure(emit: impl FnOnce(&mut dyn Emit) -> io::Result<()>) -> io::Result<u64> {
     let mut count = Count::default();
     emit(&mut count)?;
     Ok(count.0)
 }
 
 /// Writes bytes and knows how many.
-pub(super) struct Stream<W> {
+pub(crate) struct Stream<W> {
     out: W,
     position: u64,
 }
 
 impl<W: Write> Stream<W> {
-    pub(super) fn new(out: W) -> Self {
+    pub(crate) fn new(out: W) -> Self {
         Self { out, position: 0 }
     }
 
     /// Zeros up to `offset`. Going back is an error: the plan and the bytes disagree.
-    pub(super) fn pad_to(&mut self, offset: u64) -> io::Result<()> {
+    pub(crate) fn pad_to(&mut self, offset: u64) -> io::Result<()> {
         match offset.checked_sub(self.position) {
             Some(count) => self.zeros(count),
             None => Err(io::Error::other(format!(
@@ -66,7 +66,7 @@ impl<W: Write> Stream<W> {
         }
     }
 
-    pub(super) fn finish(mut self) -> io::Result<u64> {
+    pub(crate) fn finish(mut self) -> io::Result<u64> {
         self.out.flush()?;
         Ok(self.position)
     }
@@ -81,14 +81,14 @@ impl<W: Write> Emit for Stream<W> {
 }
 
 /// Lets `take` bytes pass after `skip` bytes, and swallows the rest.
-pub(super) struct Window<'a> {
+pub(crate) struct Window<'a> {
     inner: &'a mut dyn Emit,
     skip: u64,
     take: u64,
 }
 
 impl<'a> Window<'a> {
-    pub(super) fn new(inner: &'a mut dyn Emit, skip: u64, take: u64) -> Self {
+    pub(crate) fn new(inner: &'a mut dyn Emit, skip: u64, take: u64) -> Self {
         Self { inner, skip, take }
     }
 }

@@ -1,14 +1,22 @@
-//! What v6 cannot hold of an inode, and the nearest thing it can.
+//! What a version of the format cannot hold of an inode, and the nearest thing it can.
 //!
-//! The writer refuses every inode that has a loss; [`fit`] makes one that has none, or tells that only leaving the
-//! entry out helps.
+//! The writers refuse every inode that has a loss; `fit` of [`v5`](crate::v5::fit) and [`v6`](crate::v6::fit) makes one
+//! that has none, or tells that only leaving the entry out helps.
 
 use thiserror::Error;
 
-use super::layout::XATTR_PREFIXES;
+use crate::v6::layout::{XATTR_PREFIXES, XattrEntry, XattrHeader};
 use crate::{Inode, InodeKind, Timestamp, Xattrs, display_bytes, limits};
 
-/// Something about an inode that v6 cannot hold.
+/// What differs between the versions: they know the same namespaces of extended attributes.
+pub(crate) struct Capacity {
+    /// Bytes of one attribute's value.
+    pub(crate) xattr_value: usize,
+    /// Bytes of all attributes of one inode, as v6 stores them.
+    pub(crate) xattrs_total: usize,
+}
+
+/// Something about an inode that the format cannot hold.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Loss {
     /// A modification time before 1970: the field is unsigned. It becomes 0.
@@ -41,7 +49,7 @@ pub enum Loss {
     /// A symbolic link whose target contains a NUL byte, where every client would cut it.
     #[error("the symbolic link's target contains a NUL byte")]
     SymlinkNul,
-    /// An extended attribute of a namespace that has no number in v6. It is dropped.
+    /// An extended attribute of a namespace that the format does not know. It is dropped.
     #[error(
         "the extended attribute '{}' belongs to no namespace that the format knows; it is dropped",
         display_bytes(name)
@@ -60,17 +68,18 @@ pub enum Loss {
         /// Full name of the attribute.
         name: Vec<u8>,
     },
-    /// An extended attribute with a value longer than a 16-bit length. It is dropped.
+    /// An extended attribute with a value longer than the version of the format can hold. It is dropped.
     #[error(
-        "the extended attribute '{}' has {length} bytes, more than {}; it is dropped",
-        display_bytes(name),
-        limits::MAX_XATTR_VALUE
+        "the extended attribute '{}' has {length} bytes, more than {most}; it is dropped",
+        display_bytes(name)
     )]
     XattrValueTooLong {
         /// Full name of the attribute.
         name: Vec<u8>,
         /// Length of the value in bytes.
         length: usize,
+        /// Longest value that can be held, in bytes.
+        most: usize,
     },
     /// An extended attribute that comes, in order of names, when the space of the inode is used up. It is dropped.
     #[error(
@@ -118,10 +127,10 @@ impl Loss {
     }
 }
 
-/// Changes an inode to the nearest thing that v6 can hold and tells every loss. `name` is the entry's own name, `None`
+/// Changes an inode to the nearest thing that can be held and tells every loss. `name` is the entry's own name, `None`
 /// for the root. Where a loss [drops the entry](Loss::drops_entry), the inode stays as it is in that respect.
-pub fn fit(name: Option<&[u8]>, inode: &mut Inode) -> Vec<Loss> {
-    let losses = losses(name, inode);
+pub(crate) fn fit(name: Option<&[u8]>, inode: &mut Inode, capacity: &Capacity) -> Vec<Loss> {
+    let losses = losses(name, inode, capacity);
     for loss in &losses {
         match loss {
             Loss::NegativeTime { .. } => inode.metadata.mtime = Timestamp::default(),
@@ -139,7 +148,7 @@ pub fn fit(name: Option<&[u8]>, inode: &mut Inode) -> Vec<Loss> {
 }
 
 /// Every loss of an inode, without changing it.
-pub(crate) fn losses(name: Option<&[u8]>, inode: &Inode) -> Vec<Loss> {
+pub(crate) fn losses(name: Option<&[u8]>, inode: &Inode, capacity: &Capacity) -> Vec<Loss> {
     let mut losses = Vec::new();
     losses.extend(
         name.filter(|name| name.len() > limits::MAX_NAME)
@@ -152,7 +161,7 @@ pub(crate) fn losses(name: Option<&[u8]>, inode: &Inode) -> Vec<Loss> {
         losses.push(Loss::Nanoseconds { nanos: mtime.nanos });
     }
     losses.extend(kind_loss(&inode.kind));
-    xattr_losses(&inode.metadata.xattrs, &mut losses);
+    xattr_losses(&inode.metadata.xattrs, capacity, &mut losses);
     losses
 }
 
@@ -173,8 +182,8 @@ fn kind_loss(kind: &InodeKind) -> Option<Loss> {
     }
 }
 
-fn xattr_losses(xattrs: &Xattrs, losses: &mut Vec<Loss>) {
-    let mut total = size_of::<super::layout::XattrHeader>();
+fn xattr_losses(xattrs: &Xattrs, capacity: &Capacity, losses: &mut Vec<Loss>) {
+    let mut total = size_of::<XattrHeader>();
     for (name, value) in xattrs.iter() {
         let Some((_, suffix)) = split_name(name) else {
             losses.push(match XATTR_PREFIXES.iter().any(|(_, prefix, _)| name == *prefix) {
@@ -183,12 +192,13 @@ fn xattr_losses(xattrs: &Xattrs, losses: &mut Vec<Loss>) {
             });
             continue;
         };
-        let size = (size_of::<super::layout::XattrEntry>() + suffix.len() + value.len()).next_multiple_of(4);
+        let size = (size_of::<XattrEntry>() + suffix.len() + value.len()).next_multiple_of(4);
         if name.len() > limits::MAX_XATTR_NAME || name.contains(&0) {
             losses.push(Loss::XattrName { name: name.to_vec() });
-        } else if value.len() > limits::MAX_XATTR_VALUE {
-            losses.push(Loss::XattrValueTooLong { name: name.to_vec(), length: value.len() });
-        } else if total + size > limits::MAX_XATTRS_TOTAL {
+        } else if value.len() > capacity.xattr_value {
+            let (length, most) = (value.len(), capacity.xattr_value);
+            losses.push(Loss::XattrValueTooLong { name: name.to_vec(), length, most });
+        } else if total + size > capacity.xattrs_total {
             losses.push(Loss::XattrsTooLarge { name: name.to_vec() });
         } else {
             total += size;
@@ -197,7 +207,7 @@ fn xattr_losses(xattrs: &Xattrs, losses: &mut Vec<Loss>) {
 }
 
 /// The number of an attribute's namespace and what follows the prefix; `None` if it has none or stops at the prefix.
-pub(super) fn split_name(name: &[u8]) -> Option<(u8, &[u8])> {
+pub(crate) fn split_name(name: &[u8]) -> Option<(u8, &[u8])> {
     XATTR_PREFIXES.iter().find_map(|(index, prefix, has_suffix)| {
         let suffix = name.strip_prefix(*prefix)?;
         (suffix.is_empty() != *has_suffix).then_some((*index, suffix))
@@ -207,7 +217,8 @@ pub(super) fn split_name(name: &[u8]) -> Option<(u8, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DeviceNumber, Metadata};
+    use crate::v6::fit;
+    use crate::{DeviceNumber, Metadata, v5};
 
     fn inode(kind: InodeKind) -> Inode {
         Inode { metadata: Metadata::default(), kind }
@@ -289,6 +300,20 @@ mod tests {
         inode.metadata.xattrs.insert(b"user.z".to_vec(), b"small".to_vec());
         assert_eq!(fit(None, &mut inode), [Loss::XattrsTooLarge { name: b"user.e".to_vec() }]);
         assert_eq!(inode.metadata.xattrs.len(), 5);
+    }
+
+    #[test]
+    fn versions_hold_different_attributes() {
+        let mut inode = inode(InodeKind::Fifo);
+        for name in [b"user.a", b"user.b", b"user.c", b"user.d", b"user.e"] {
+            inode.metadata.xattrs.insert(name.to_vec(), vec![0; 65_536]);
+        }
+        assert_eq!(v5::fit(None, &mut inode), []);
+        inode.metadata.xattrs.insert(b"user.f".to_vec(), vec![0; 65_537]);
+        let name = b"user.f".to_vec();
+        let loss = Loss::XattrValueTooLong { name, length: 65_537, most: 65_536 };
+        assert_eq!(v5::fit(None, &mut inode), [loss]);
+        assert_eq!(fit(None, &mut inode).len(), 5);
     }
 
     #[test]

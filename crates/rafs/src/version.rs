@@ -1,0 +1,63 @@
+//! Which version of the format some bytes are, and reading them without knowing.
+
+use std::fmt;
+
+use thiserror::Error;
+use zerocopy::FromBytes;
+use zerocopy::little_endian::U32;
+
+use crate::{Image, v5, v6};
+
+/// A version of the format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FsVersion {
+    /// The format of its own.
+    V5,
+    /// The one that is also EROFS.
+    V6,
+}
+
+impl FsVersion {
+    /// The version whose magic number the bytes carry.
+    pub fn detect(bytes: &[u8]) -> Option<Self> {
+        let number = |at: usize| U32::read_from_prefix(bytes.get(at..)?).ok().map(|(number, _)| number.get());
+        if number(0) == Some(v5::layout::MAGIC) && number(4) == Some(v5::layout::VERSION) {
+            return Some(Self::V5);
+        }
+        (number(v6::layout::SUPERBLOCK_OFFSET as usize) == Some(v6::layout::MAGIC)).then_some(Self::V6)
+    }
+}
+
+/// `5` or `6`.
+impl fmt::Display for FsVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V5 => "5",
+            Self::V6 => "6",
+        })
+    }
+}
+
+/// Why bytes are no bootstrap of any version.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ParseError {
+    /// There is no magic number of a known version.
+    #[error("not a RAFS bootstrap of version 5 or 6")]
+    Unknown,
+    /// A v5 bootstrap that cannot be read.
+    #[error(transparent)]
+    V5(#[from] v5::ReadError),
+    /// A v6 bootstrap that cannot be read.
+    #[error(transparent)]
+    V6(#[from] v6::ReadError),
+}
+
+/// Reads a bootstrap of either version.
+pub fn parse(bytes: &[u8]) -> Result<(FsVersion, Image), ParseError> {
+    let version = FsVersion::detect(bytes).ok_or(ParseError::Unknown)?;
+    let image = match version {
+        FsVersion::V5 => v5::parse(bytes)?,
+        FsVersion::V6 => v6::parse(bytes)?,
+    };
+    Ok((version, image))
+}
