@@ -80,6 +80,16 @@ impl Group {
         self.ends.iter().map(move |&end| &self.buffer.filled()[std::mem::replace(&mut start, end)..end])
     }
 
+    /// All chunks as one run of bytes.
+    pub(crate) fn all(&self) -> &[u8] {
+        self.buffer.filled()
+    }
+
+    /// Where chunk number `position` ends in that run.
+    pub(crate) fn end_of(&self, position: usize) -> Option<usize> {
+        self.ends.get(position).copied()
+    }
+
     /// Memory that the group holds.
     pub(crate) fn memory(&self) -> usize {
         self.buffer.capacity()

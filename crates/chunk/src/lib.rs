@@ -4,6 +4,7 @@
 //!   Buffers ─► Group ─► pack(Pool, PackOptions) ─► BlobWriter ─► BlobTail ─► FinishedBlob
 //!                                                                                 │
 //!                          read_chunk, bootstrap, section, verify ◄─ BlobReader ◄─┘
+//!   PlainChunks ◄─ read_ahead(Pool) ◄─ Requests ◄─ ChunkSource ◄─ chunks_of ─┘
 //! ```
 //! [`ordered`] is the one parallel primitive, for all pipelines of a process; nothing here depends on the number of
 //! its threads.
@@ -13,20 +14,23 @@
 
 mod blob;
 mod buffer;
+mod cipher;
 mod compression;
 mod group;
 pub mod ordered;
 mod pack;
+mod read_ahead;
 mod seen;
 mod sha256;
 mod worker;
 
 pub use blob::{
-    BlobError, BlobMeta, BlobReader, BlobTail, BlobWriter, ChunkError, FinishedBlob, ReadAt, Section,
-    Verified, WriteError,
+    BlobError, BlobMeta, BlobReader, BlobTail, BlobWriter, ChunkError, ChunkSource, FinishedBlob, ReadAt,
+    Section, SectionReader, Verified, WriteError,
 };
 pub use buffer::Buffers;
 pub use compression::{Compression, CompressionError, ZstdLevel};
 pub use group::Group;
 pub use pack::{PackError, PackOptions, Packing, pack};
+pub use read_ahead::{PlainChunk, ReadAhead, Request, read_ahead};
 pub use worker::Worker;

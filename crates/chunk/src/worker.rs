@@ -1,6 +1,7 @@
 //! What a thread keeps from item to item: compression contexts and scratch memory. Results never depend on it.
 
 use std::io;
+use std::sync::Arc;
 
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 use nydus_convert_rafs::{Compressor, DecompressError};
@@ -20,6 +21,18 @@ pub struct Worker {
     lz4_large: Option<CompressTable>,
     /// Stored bytes on their way in.
     pub(crate) stored: Vec<u8>,
+    /// The plain bytes of the batch that was read last: neighbours follow.
+    pub(crate) batch: Option<PlainBatch>,
+}
+
+/// A batch as it came out of its blob.
+pub(crate) struct PlainBatch {
+    /// Whose it is: one for each [`crate::ChunkSource`], compared by address, and alive as long as this is.
+    pub(crate) owner: Arc<()>,
+    /// Its number there.
+    pub(crate) number: u32,
+    /// All its members.
+    pub(crate) plain: Vec<u8>,
 }
 
 /// Bytes of output space that [`Worker::compress`] wants for `length` bytes of input.

@@ -168,9 +168,18 @@ pub enum ChunkError {
         /// Its plain length.
         plain: u32,
     },
-    /// It is encrypted, or part of a batch.
-    #[error("encrypted and batched chunks are not supported")]
+    /// It is encrypted or a member of a batch: [`crate::BlobReader::chunks_of`] reads those.
+    #[error("encrypted and batched chunks cannot be read by their records alone")]
     Unsupported,
+    /// The blob has no chunk of this number.
+    #[error("the blob has no chunk {number}")]
+    Unknown {
+        /// The number.
+        number: u32,
+    },
+    /// It does not have the checksum that is recorded for it.
+    #[error("its CRC-32C is another")]
+    Crc,
     /// It does not decompress.
     #[error(transparent)]
     Decompress(#[from] DecompressError),

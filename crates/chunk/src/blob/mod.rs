@@ -11,8 +11,11 @@
 //! Headers are GNU tar headers and stand behind what they describe, so a blob can be written in one pass into a
 //! pipe, and is read from its end. A layer without chunks has no `image.blob`, `blob.meta` and `blob.digest`.
 
+mod chunks;
 mod error;
+mod information;
 mod reader;
+mod section_reader;
 mod sections;
 mod source;
 mod stream;
@@ -20,8 +23,11 @@ mod tail;
 mod verify;
 mod writer;
 
+pub use chunks::ChunkSource;
+pub(crate) use chunks::{Place, length_of};
 pub use error::{BlobError, ChunkError};
 pub use reader::{BlobMeta, BlobReader};
+pub use section_reader::SectionReader;
 pub use sections::Section;
 pub use source::ReadAt;
 pub use stream::WriteError;

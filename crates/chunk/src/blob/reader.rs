@@ -5,12 +5,12 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
 use nydus_convert_rafs::meta::{MetaError, ci, section};
-use nydus_convert_rafs::{Chunk, ChunkDigest, ChunkFlags, Compressor, Digester, limits};
+use nydus_convert_rafs::{Blob, BlobFeatures, Chunk, ChunkDigest, CiLocation, Compressor};
 
-use super::error::{BlobError, ChunkError};
+use super::error::BlobError;
 use super::sections::{self, Section};
 use super::source::ReadAt;
-use crate::Worker;
+use crate::cipher::Xts;
 use crate::sha256::Sha256;
 
 /// Plain bytes of a section that are believed whatever is stored: the chunk indexes of a sparse file of 2²⁴ chunks
@@ -28,6 +28,8 @@ pub struct BlobReader<S> {
     size: u64,
     sections: Vec<Section>,
     toc: Option<Toc>,
+    /// End of the chunk data, which begins at 0.
+    data_size: u64,
 }
 
 /// The table of contents, with its header.
@@ -53,7 +55,28 @@ impl<S: ReadAt> BlobReader<S> {
     pub fn open(source: S) -> Result<Self, BlobError> {
         let size = source.size().map_err(|source| BlobError::Read { offset: 0, length: 0, source })?;
         let (sections, toc) = sections::find(&source, size)?;
-        Ok(Self { source, size, sections, toc })
+        let data = sections.iter().find(|section| section.name == section::IMAGE_BLOB);
+        let data_size = data.map_or(0, |data| data.compressed_size);
+        Ok(Self { source, size, sections, toc, data_size })
+    }
+
+    /// Opens a stream that has no section headers: of RAFS v5 the chunks and nothing else, of v6 the chunks and their
+    /// CI, which only a bootstrap can tell apart.
+    pub fn open_raw(source: S) -> Result<Self, BlobError> {
+        let size = source.size().map_err(|source| BlobError::Read { offset: 0, length: 0, source })?;
+        Ok(Self { source, size, sections: Vec::new(), toc: None, data_size: size })
+    }
+
+    /// Opens the blob that a bootstrap lists as `blob`, with headers and table of contents or without.
+    pub fn open_as(source: S, blob: &Blob) -> Result<Self, BlobError> {
+        if blob.features.intersects(BlobFeatures::HAS_TAR_HEADER | BlobFeatures::HAS_TOC) {
+            return Self::open(source);
+        }
+        let mut reader = Self::open_raw(source)?;
+        if blob.ci.uncompressed_size != 0 {
+            reader.data_size = reader.size.min(blob.ci.offset);
+        }
+        Ok(reader)
     }
 
     /// Length of the whole stream in bytes.
@@ -77,7 +100,7 @@ impl<S: ReadAt> BlobReader<S> {
 
     /// Length of the chunk data in bytes, 0 if there is none.
     pub fn data_size(&self) -> u64 {
-        self.find(section::IMAGE_BLOB).map_or(0, |data| data.compressed_size)
+        self.data_size
     }
 
     /// The bootstrap of the layer, checked against its digest where the blob has one.
@@ -127,88 +150,8 @@ impl<S: ReadAt> BlobReader<S> {
         Ok(Some(BlobMeta { header, chunks, has_digests }))
     }
 
-    /// Reads one chunk into `plain`, which is emptied first, and checks it against its digest.
-    pub fn read_chunk(
-        &self,
-        chunk: &Chunk,
-        compressor: Compressor,
-        digester: Digester,
-        plain: &mut Vec<u8>,
-    ) -> Result<(), BlobError> {
-        self.read_chunk_with(&mut Worker::default(), chunk, compressor, digester, plain)
-    }
-
-    /// As [`BlobReader::read_chunk`], with the reusable state of a thread: much faster for many small chunks.
-    pub fn read_chunk_with(
-        &self,
-        worker: &mut Worker,
-        chunk: &Chunk,
-        compressor: Compressor,
-        digester: Digester,
-        plain: &mut Vec<u8>,
-    ) -> Result<(), BlobError> {
-        let result = self.fill_chunk(worker, chunk, compressor, plain).and_then(|()| {
-            if digester.digest(plain) == chunk.digest {
-                Ok(())
-            } else {
-                Err(in_chunk(chunk, ChunkError::Digest))
-            }
-        });
-        if result.is_err() {
-            plain.clear();
-        }
-        result
-    }
-
-    fn fill_chunk(
-        &self,
-        worker: &mut Worker,
-        chunk: &Chunk,
-        compressor: Compressor,
-        plain: &mut Vec<u8>,
-    ) -> Result<(), BlobError> {
-        let (plain_size, stored_size) = self.check_chunk(chunk).map_err(|error| in_chunk(chunk, error))?;
-        plain.resize(plain_size, 0);
-        if !chunk.flags.contains(ChunkFlags::COMPRESSED) {
-            return self.read(chunk.compressed_offset, plain);
-        }
-        let mut stored = std::mem::take(&mut worker.stored);
-        // Kept as long as it ever was: only growth has to be cleared.
-        if stored.len() < stored_size {
-            stored.resize(stored_size, 0);
-        }
-        let filled = stored.get_mut(..stored_size).unwrap_or_default();
-        let result = self.read(chunk.compressed_offset, filled).and_then(|()| {
-            let done = worker.decompress(compressor, filled, plain);
-            done.map_err(|error| in_chunk(chunk, error.into()))
-        });
-        worker.stored = stored;
-        result
-    }
-
-    /// Plain and stored length of a chunk that can exist in this blob.
-    fn check_chunk(&self, chunk: &Chunk) -> Result<(usize, usize), ChunkError> {
-        if chunk.flags.intersects(ChunkFlags::ENCRYPTED | ChunkFlags::BATCH) {
-            return Err(ChunkError::Unsupported);
-        }
-        let plain = chunk.uncompressed_size;
-        let raw = !chunk.flags.contains(ChunkFlags::COMPRESSED);
-        let sane = (1..=limits::MAX_CHUNK_SIZE).contains(&plain)
-            && if raw {
-                chunk.compressed_size == plain
-            } else {
-                (1..=plain).contains(&chunk.compressed_size)
-            };
-        let (Ok(plain_size), Ok(stored_size), true) =
-            (usize::try_from(plain), usize::try_from(chunk.compressed_size), sane)
-        else {
-            return Err(ChunkError::Length { plain });
-        };
-        let end = self.data_size();
-        match chunk.compressed_offset.checked_add(u64::from(chunk.compressed_size)) {
-            Some(chunk_end) if chunk_end <= end => Ok((plain_size, stored_size)),
-            _ => Err(ChunkError::Bounds { end }),
-        }
+    pub(super) fn source(&self) -> &S {
+        &self.source
     }
 
     pub(super) fn find(&self, name: &str) -> Option<&Section> {
@@ -252,7 +195,7 @@ impl<S: ReadAt> BlobReader<S> {
         Ok(header)
     }
 
-    fn fill_digests(&self, chunks: &mut [Chunk]) -> Result<bool, BlobError> {
+    pub(super) fn fill_digests(&self, chunks: &mut [Chunk]) -> Result<bool, BlobError> {
         let Some(digests) = self.section(section::BLOB_DIGEST)? else { return Ok(false) };
         let (digests, rest) = digests.as_chunks::<32>();
         if digests.len() != chunks.len() || !rest.is_empty() {
@@ -277,8 +220,22 @@ impl<S: ReadAt> BlobReader<S> {
         stored_size: u64,
         plain_size: u64,
     ) -> Result<Vec<u8>, BlobError> {
-        let &Section { offset, .. } = section;
-        let name = || section.name.clone();
+        let &Section { ref name, offset, .. } = section;
+        let location =
+            CiLocation { compressor, offset, compressed_size: stored_size, uncompressed_size: plain_size };
+        self.plain_at(name, &location, None)
+    }
+
+    /// Reads, decrypts and decompresses what lies at `location`; `name` is for errors.
+    pub(super) fn plain_at(
+        &self,
+        name: &str,
+        location: &CiLocation,
+        cipher: Option<&Xts>,
+    ) -> Result<Vec<u8>, BlobError> {
+        let &CiLocation { compressor, offset, compressed_size: stored_size, uncompressed_size: plain_size } =
+            location;
+        let name = || name.to_owned();
         let limit = BELIEVED.max(stored_size.saturating_mul(BELIEVED_RATIO)).min(MAX_SECTION);
         let too_large = |size| BlobError::TooLarge { section: name(), offset, size, limit };
         let to_usize = |size: u64| {
@@ -288,7 +245,11 @@ impl<S: ReadAt> BlobReader<S> {
         let (stored_len, plain_len) = (to_usize(stored_size)?, to_usize(plain_size)?);
         let mut stored = vec![0; stored_len];
         self.read(offset, &mut stored)?;
-        if compressor == Compressor::None && stored_size == plain_size {
+        if let Some(cipher) = cipher {
+            let length = cipher.decrypt(&mut stored, None);
+            stored.truncate(length);
+        }
+        if compressor == Compressor::None && stored.len() == plain_len {
             return Ok(stored);
         }
         let mut plain = vec![0; plain_len];
@@ -300,8 +261,4 @@ impl<S: ReadAt> BlobReader<S> {
 
 fn structure(section: &Section, source: MetaError) -> BlobError {
     BlobError::Structure { section: section.name.clone(), offset: section.offset, source }
-}
-
-fn in_chunk(chunk: &Chunk, source: ChunkError) -> BlobError {
-    BlobError::Chunk { offset: chunk.compressed_offset, length: chunk.compressed_size, source }
 }

@@ -60,6 +60,18 @@ pub enum WriteError {
         /// The name that was given.
         name: String,
     },
+    /// The source of a section failed.
+    #[error("reading section {name} failed after {at} of {length} bytes")]
+    SectionSource {
+        /// Name of the section.
+        name: String,
+        /// Bytes that had been read before.
+        at: u64,
+        /// Length of the section in bytes.
+        length: u64,
+        /// What the source said; [`io::ErrorKind::UnexpectedEof`] if it ended.
+        source: io::Error,
+    },
     /// Compression failed.
     #[error("compressing section {name} failed")]
     Compress {

@@ -1,7 +1,7 @@
 //! The back of a blob: further sections, the bootstrap, the table of contents, and with them the blob's identity.
 
 use std::borrow::Cow;
-use std::io::Write;
+use std::io::{Read, Write};
 
 use nydus_convert_rafs::meta::{section, toc, toc::TocEntry};
 use nydus_convert_rafs::{Blob, BlobFeatures, BlobId, BlobName, Compressor};
@@ -13,6 +13,8 @@ use crate::sha256::Sha256;
 const MAX_SECTION_NAME: usize = 16;
 /// Level of everything that is not a chunk, whatever the chunks use: the reference builder's.
 const META_LEVEL: i32 = 3;
+/// Bytes of a streamed section that are held at once.
+const PIECE: usize = 256 << 10;
 
 /// A blob whose chunk data is complete.
 pub struct BlobTail<W> {
@@ -51,6 +53,38 @@ impl<W: Write> BlobTail<W> {
     /// Writes a further section; clients skip what they do not know. With `compress` it becomes a zstd frame, if
     /// that is smaller. The name has 1 to 16 bytes, none of them NUL.
     pub fn section(&mut self, name: &str, bytes: &[u8], compress: bool) -> Result<(), WriteError> {
+        self.check_name(name)?;
+        self.write_section(name, bytes, compress)?;
+        self.move_bootstrap();
+        Ok(())
+    }
+
+    /// Writes a further section of exactly `length` bytes as it comes from `source`, uncompressed and never held as
+    /// a whole. What `source` has beyond that is not touched. After an error the blob cannot be continued.
+    pub fn section_from(&mut self, name: &str, length: u64, mut source: impl Read) -> Result<(), WriteError> {
+        self.check_name(name)?;
+        let offset = self.stream.position();
+        let mut hash = Sha256::default();
+        let mut buffer = vec![0; PIECE.min(length as usize)];
+        let mut left = length;
+        while left > 0 {
+            let piece = &mut buffer[..left.min(PIECE as u64) as usize];
+            if let Err(source) = source.read_exact(piece) {
+                self.stream.abandon();
+                let name = name.to_owned();
+                return Err(WriteError::SectionSource { name, at: length - left, length, source });
+            }
+            hash.update(piece);
+            self.stream.write(piece)?;
+            left -= piece.len() as u64;
+        }
+        self.entries.push(raw_entry(name, offset, length, hash.digest()));
+        self.stream.write(&section::write(name, length))?;
+        self.move_bootstrap();
+        Ok(())
+    }
+
+    fn check_name(&self, name: &str) -> Result<(), WriteError> {
         let reserved = [
             section::IMAGE_BLOB,
             section::BLOB_META,
@@ -63,11 +97,14 @@ impl<W: Write> BlobTail<W> {
         if !fits || reserved.contains(&name) || self.entries.iter().any(|entry| entry.name == name) {
             return Err(WriteError::SectionName { name: name.to_owned() });
         }
-        self.write_section(name, bytes, compress)?;
+        Ok(())
+    }
+
+    /// The bootstrap will start behind what was written last.
+    fn move_bootstrap(&mut self) {
         if let Some(blob) = &mut self.blob {
             blob.compressed_size = self.stream.position();
         }
-        Ok(())
     }
 
     /// Writes the layer's bootstrap and the table of contents, flushes the sink and gives it back.

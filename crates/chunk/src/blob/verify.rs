@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use nydus_convert_rafs::meta::section;
 use nydus_convert_rafs::meta::toc::{self, TocEntry};
-use nydus_convert_rafs::{Blob, BlobFeatures, BlobId, Chunk, Compressor};
+use nydus_convert_rafs::{Blob, BlobFeatures, BlobId, Chunk, ChunkFlags, Cipher, Compressor};
 
 use super::error::BlobError;
 use super::reader::{BlobMeta, BlobReader};
@@ -48,18 +48,29 @@ impl<S: ReadAt + Send + Sync + 'static> BlobReader<S> {
         if let Some(expected) = id.filter(|expected| *expected != actual) {
             return Err(BlobError::Id { expected, actual });
         }
-        for section in self.sections() {
+        // Of an encrypted blob the table of contents has the digests of the plain CI.
+        let encrypted = blob.is_some_and(|blob| blob.cipher != Cipher::None);
+        let hidden = |section: &&Section| {
+            encrypted && [section::BLOB_META, section::BLOB_META_HEADER].contains(&section.name.as_str())
+        };
+        for section in self.sections().iter().filter(|section| !hidden(section)) {
             self.check_section(section)?;
         }
         let mut verified = Verified { id: actual, chunks: 0, plain_bytes: 0 };
-        let meta = self.blob_meta()?;
+        if blob.is_none() {
+            self.blob_meta()?;
+        }
         if let Some(blob) = blob {
-            let meta = meta.ok_or(BlobError::Missing { section: section::BLOB_META })?;
-            self.check_record(&meta, blob)?;
+            let meta = self.meta_of(blob)?;
+            if let Some(meta) = &meta {
+                self.check_record(meta, blob)?;
+            }
             let chunks = known_chunks(meta, blob);
             verified.chunks = chunks.len() as u64;
-            verified.plain_bytes =
-                chunks.iter().map(|chunk| u64::from(chunk.uncompressed_size)).fold(0, u64::saturating_add);
+            verified.plain_bytes = chunks
+                .iter()
+                .map(|(_, chunk)| u64::from(chunk.uncompressed_size))
+                .fold(0, u64::saturating_add);
             self.check_chunks(pool, chunks, blob)?;
         }
         Ok(verified)
@@ -200,36 +211,56 @@ impl<S: ReadAt + Send + Sync + 'static> BlobReader<S> {
         Ok(())
     }
 
+    /// What the blob itself says of its chunks; nothing, in RAFS v5.
+    fn meta_of(&self, blob: &Blob) -> Result<Option<BlobMeta>, BlobError> {
+        // Version 6 cannot do without: its chunks are always aligned, and described.
+        let described = blob.ci.uncompressed_size != 0 || self.toc().is_some();
+        if !described {
+            return Ok(None);
+        }
+        let plain = !blob.features.intersects(BlobFeatures::BATCH | BlobFeatures::ENCRYPTED);
+        if plain && !self.sections().is_empty() {
+            return Ok(Some(self.blob_meta()?.ok_or(BlobError::Missing { section: section::BLOB_META })?));
+        }
+        let found = self.information(blob)?;
+        let (header, information) = found.ok_or(BlobError::Missing { section: section::BLOB_META })?;
+        let mut chunks = information.chunks;
+        let has_digests = self.fill_digests(&mut chunks)?;
+        Ok(Some(BlobMeta { header, chunks, has_digests }))
+    }
+
     /// Every chunk decompresses to what its digest says.
-    fn check_chunks(self: &Arc<Self>, pool: &Pool, chunks: Vec<Chunk>, blob: &Blob) -> Result<(), BlobError> {
-        let (compressor, digester) = (blob.compressor, blob.digester);
-        let (reader, chunks) = (Arc::clone(self), Arc::new(chunks));
+    fn check_chunks(
+        self: &Arc<Self>,
+        pool: &Pool,
+        chunks: Vec<(u32, Chunk)>,
+        blob: &Blob,
+    ) -> Result<(), BlobError> {
+        let (source, chunks) = (self.chunks_of(blob)?, Arc::new(chunks));
         let window = NonZeroUsize::MIN.saturating_add(pool.threads().saturating_mul(2));
-        let batches = Batches { chunks: Arc::clone(&chunks), at: 0 };
-        let check = move |worker: &mut crate::Worker, batch: Range<usize>| {
+        let groups = Groups { chunks: Arc::clone(&chunks), at: 0 };
+        let check = move |worker: &mut crate::Worker, group: Range<usize>| {
             let mut plain = Vec::new();
-            let batch = chunks.get(batch).unwrap_or_default();
-            batch
-                .iter()
-                .try_for_each(|chunk| reader.read_chunk_with(worker, chunk, compressor, digester, &mut plain))
+            let group = chunks.get(group).unwrap_or_default();
+            group.iter().try_for_each(|(number, chunk)| source.read_chunk(worker, *number, chunk, &mut plain))
         };
-        pool.map(batches, window, check).collect()
+        pool.map(groups, window, check).collect()
     }
 }
 
 /// Runs of chunks of about [`PIECE`] plain bytes.
-struct Batches {
-    chunks: Arc<Vec<Chunk>>,
+struct Groups {
+    chunks: Arc<Vec<(u32, Chunk)>>,
     at: usize,
 }
 
-impl Iterator for Batches {
+impl Iterator for Groups {
     type Item = Range<usize>;
 
     fn next(&mut self) -> Option<Range<usize>> {
         let start = self.at;
         let mut bytes = 0_u64;
-        while let Some(chunk) = self.chunks.get(self.at).filter(|_| bytes < PIECE as u64) {
+        while let Some((_, chunk)) = self.chunks.get(self.at).filter(|_| bytes < PIECE as u64) {
             bytes = bytes.saturating_add(u64::from(chunk.uncompressed_size));
             self.at = self.at.saturating_add(1);
         }
@@ -237,14 +268,21 @@ impl Iterator for Batches {
     }
 }
 
-/// All chunks whose digests are known: from the blob itself, else from the bootstrap.
-fn known_chunks(meta: BlobMeta, blob: &Blob) -> Vec<Chunk> {
-    if meta.has_digests { meta.chunks } else { blob.chunks.iter().map(|(_, chunk)| *chunk).collect() }
+/// All chunks whose digests are known, with their numbers: from the blob itself, else from the bootstrap.
+fn known_chunks(meta: Option<BlobMeta>, blob: &Blob) -> Vec<(u32, Chunk)> {
+    match meta {
+        Some(meta) if meta.has_digests => (0..).zip(meta.chunks).collect(),
+        _ => blob.chunks.iter().map(|(number, chunk)| (number, *chunk)).collect(),
+    }
 }
 
-/// The CI cannot hold flags and checksums, and may not have digests.
+/// The CI cannot hold flags and checksums, and may not have digests. Bootstraps do not know where members of batches
+/// lie.
 fn same_chunk(ci: &Chunk, record: &Chunk, with_digest: bool) -> bool {
-    (ci.compressed_offset, ci.compressed_size) == (record.compressed_offset, record.compressed_size)
+    let stored = (ci.compressed_offset, ci.compressed_size)
+        == (record.compressed_offset, record.compressed_size)
+        || ci.flags.contains(ChunkFlags::BATCH);
+    stored
         && (ci.uncompressed_offset, ci.uncompressed_size)
             == (record.uncompressed_offset, record.uncompressed_size)
         && (!with_digest || ci.digest == record.digest)

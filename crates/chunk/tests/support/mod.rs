@@ -1,6 +1,8 @@
 //! What the test files share: content to pack, and a writer too simple to be wrong.
 #![allow(dead_code)] // Every test file uses its own part.
 
+pub mod reference;
+
 use std::convert::Infallible;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
