@@ -29,7 +29,7 @@ mod source;
 mod transfer;
 mod verify;
 
-pub use compression::{Compression, DecompressError, Decompressor, decompress};
+pub use compression::{Compression, DecompressError, Decompressor, Watch, decompress, decompress_watched};
 pub use descriptor::{Annotations, Blob, Descriptor};
 pub use digest::{Algorithm, DiffId, Digest, DigestError, Hasher, HashingReader, HashingWriter};
 pub use error::{Error, ErrorKind, find_in};

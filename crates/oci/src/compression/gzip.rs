@@ -10,7 +10,7 @@ use std::io::Read;
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::input::Input;
-use super::{Compression, DecompressError, Step, StepError};
+use super::{Compression, DecompressError, Step, StepError, Watch};
 
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// log2 of the largest window that deflate has.
@@ -36,7 +36,11 @@ impl Gzip {
     }
 
     /// Decodes some bytes to the beginning of `out`, which is not empty.
-    pub fn step<R: Read>(&mut self, input: &mut Input<R>, out: &mut [u8]) -> Result<Step, StepError> {
+    pub fn step<R: Read, W: Watch>(
+        &mut self,
+        input: &mut Input<R, W>,
+        out: &mut [u8],
+    ) -> Result<Step, StepError> {
         loop {
             match &mut self.state {
                 State::Member(decoder) => {
@@ -49,8 +53,10 @@ impl Gzip {
                     }
                 }
                 State::Between => {
+                    input.watch.member_end();
                     self.state = match input.peek(2)? {
-                        [] => return Ok(Step::End),
+                        // Asked again, the end is still the end, but no member ends again.
+                        [] => State::Padding,
                         // A lone first byte can only be a member that was cut off.
                         [first] if *first == MAGIC[0] => State::Member(Decompress::new_gzip(WINDOW_BITS)),
                         [first, second, ..] if [*first, *second] == MAGIC => {
@@ -77,9 +83,9 @@ impl Gzip {
 }
 
 /// One call of the decoder that gets somewhere: bytes produced, and whether the member is complete.
-fn inflate<R: Read>(
+fn inflate<R: Read, W: Watch>(
     decoder: &mut Decompress,
-    input: &mut Input<R>,
+    input: &mut Input<R, W>,
     out: &mut [u8],
 ) -> Result<(usize, bool), StepError> {
     loop {

@@ -2,23 +2,25 @@
 
 use std::io::{self, Read};
 
+use super::Watch;
 use crate::verify::read_some;
 
 /// Bytes read at once. Smaller costs system calls, larger leaves the cache of the core.
 const BUFFER: usize = 256 << 10;
 
-/// A reader with the bytes that were read ahead.
-pub(super) struct Input<R> {
+/// A reader with the bytes that were read ahead, and who watches them being used.
+pub(super) struct Input<R, W> {
     inner: R,
+    pub(super) watch: W,
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
     consumed: u64,
 }
 
-impl<R: Read> Input<R> {
-    pub fn new(inner: R) -> Self {
-        Self { inner, buffer: vec![0; BUFFER].into_boxed_slice(), start: 0, end: 0, consumed: 0 }
+impl<R: Read, W: Watch> Input<R, W> {
+    pub fn new(inner: R, watch: W) -> Self {
+        Self { inner, watch, buffer: vec![0; BUFFER].into_boxed_slice(), start: 0, end: 0, consumed: 0 }
     }
 
     /// What was read and not consumed.
@@ -33,6 +35,13 @@ impl<R: Read> Input<R> {
 
     /// Marks the first `n` of [`bytes`](Self::bytes) as used.
     pub fn consume(&mut self, n: usize) {
+        let n = n.min(self.end - self.start);
+        self.watch.stored(self.buffer.get(self.start..self.start + n).unwrap_or_default());
+        self.pass(n);
+    }
+
+    /// The same, untold.
+    pub fn pass(&mut self, n: usize) {
         let n = n.min(self.end - self.start);
         self.start += n;
         self.consumed += n as u64;

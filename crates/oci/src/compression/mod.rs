@@ -136,10 +136,27 @@ impl From<DecompressError> for io::Error {
 pub const ZSTD_MAX_WINDOW: u64 = 1 << ZSTD_MAX_WINDOW_LOG;
 const ZSTD_MAX_WINDOW_LOG: u32 = 27;
 
+/// Watches a gzip or zstd stream while it is decompressed. Nothing is told of streams that are not compressed.
+pub trait Watch {
+    /// The next stored bytes, in order, when the decoder has used them.
+    fn stored(&mut self, bytes: &[u8]);
+    /// The next plain bytes, in order.
+    fn plain(&mut self, bytes: &[u8]);
+    /// What was told since the last call is exactly one gzip member.
+    fn member_end(&mut self);
+}
+
+/// Watches nothing.
+impl Watch for () {
+    fn stored(&mut self, _: &[u8]) {}
+    fn plain(&mut self, _: &[u8]) {}
+    fn member_end(&mut self) {}
+}
+
 /// Plain bytes of a stream. Errors of the inner reader pass unchanged; the others are a [`DecompressError`]
 /// inside an [`io::Error`], and stay.
-pub struct Decompressor<R> {
-    input: Input<R>,
+pub struct Decompressor<R, W = ()> {
+    input: Input<R, W>,
     engine: Engine,
     compression: Compression,
     plain: u64,
@@ -184,7 +201,16 @@ impl From<io::Error> for StepError {
 /// Reads enough of `reader` to see what it is, and decompresses it from there. More than `limit` plain bytes
 /// are an error.
 pub fn decompress<R: Read>(reader: R, limit: u64) -> io::Result<Decompressor<R>> {
-    let mut input = Input::new(reader);
+    decompress_watched(reader, limit, ())
+}
+
+/// As [`decompress`], with somebody who watches; [`Decompressor::into_watch`] gives the watch back.
+pub fn decompress_watched<R: Read, W: Watch>(
+    reader: R,
+    limit: u64,
+    watch: W,
+) -> io::Result<Decompressor<R, W>> {
+    let mut input = Input::new(reader, watch);
     // Enough for the magic numbers of formats that are to be refused by name.
     let prefix = input.peek(FOREIGN_MAGIC_LEN)?;
     if let Some(name) = foreign_format(prefix) {
@@ -211,7 +237,12 @@ fn foreign_format(prefix: &[u8]) -> Option<&'static str> {
     }
 }
 
-impl<R> Decompressor<R> {
+impl<R, W> Decompressor<R, W> {
+    /// Whoever watched.
+    pub fn into_watch(self) -> W {
+        self.input.watch
+    }
+
     /// What the stream is.
     pub fn compression(&self) -> Compression {
         self.compression
@@ -223,7 +254,7 @@ impl<R> Decompressor<R> {
     }
 }
 
-impl<R: Read> Read for Decompressor<R> {
+impl<R: Read, W: Watch> Read for Decompressor<R, W> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if let Some(error) = &self.failed {
             return Err(error.clone().into());
@@ -240,6 +271,9 @@ impl<R: Read> Read for Decompressor<R> {
             Ok(Step::End) => return Ok(0),
             Ok(Step::Bytes(n)) => {
                 self.plain = self.plain.saturating_add(n as u64);
+                if self.compression != Compression::None {
+                    self.input.watch.plain(buf.get(..n).unwrap_or_default());
+                }
                 if self.plain <= self.limit {
                     return Ok(n);
                 }
@@ -253,13 +287,13 @@ impl<R: Read> Read for Decompressor<R> {
     }
 }
 
-fn read_plain<R: Read>(input: &mut Input<R>, buf: &mut [u8]) -> io::Result<Step> {
+fn read_plain<R: Read, W: Watch>(input: &mut Input<R, W>, buf: &mut [u8]) -> io::Result<Step> {
     let n = if input.bytes().is_empty() {
         read_some(input.inner(), buf)?
     } else {
         let mut bytes = input.bytes();
         let n = bytes.read(buf)?;
-        input.consume(n);
+        input.pass(n);
         n
     };
     Ok(if n == 0 { Step::End } else { Step::Bytes(n) })

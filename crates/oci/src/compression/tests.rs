@@ -360,3 +360,51 @@ proptest! {
         let _ = plain_with(&[magic, &bytes].concat()[..], 100, 1 << 20);
     }
 }
+
+#[derive(Default, PartialEq, Debug)]
+struct Members {
+    /// Stored and plain bytes of every member so far, and of what follows.
+    members: Vec<(Vec<u8>, Vec<u8>)>,
+    stored: Vec<u8>,
+    plain: Vec<u8>,
+}
+
+impl Watch for Members {
+    fn stored(&mut self, bytes: &[u8]) {
+        self.stored.extend_from_slice(bytes);
+    }
+
+    fn plain(&mut self, bytes: &[u8]) {
+        self.plain.extend_from_slice(bytes);
+    }
+
+    fn member_end(&mut self) {
+        self.members.push((std::mem::take(&mut self.stored), std::mem::take(&mut self.plain)));
+    }
+}
+
+#[test]
+fn a_watch_sees_the_members() {
+    let gz = |plain: &[u8]| {
+        let mut encoder = GzEncoder::new(Vec::new(), Level::new(6));
+        encoder.write_all(plain).unwrap();
+        encoder.finish().unwrap()
+    };
+    let plains = [vec![7; 100_000], Vec::new(), b"third".to_vec()];
+    let members: Vec<_> = plains.iter().map(|plain| (gz(plain), plain.clone())).collect();
+    let stream: Vec<u8> = members.iter().flat_map(|(stored, _)| stored.clone()).collect();
+    for (padding, step) in [(0, 1), (700, 1), (0, 1000), (700, 1000), (0, 1 << 20), (700, 1 << 20)] {
+        let mut stream = stream.clone();
+        stream.resize(stream.len() + padding, 0);
+        let expected = Members { members: members.clone(), stored: vec![0; padding], plain: Vec::new() };
+        let mut decompressor = decompress_watched(&stream[..], NO_LIMIT, Members::default()).unwrap();
+        let mut buffer = vec![0; step];
+        while decompressor.read(&mut buffer).unwrap() > 0 {}
+        assert_eq!(decompressor.read(&mut buffer).unwrap(), 0);
+        assert!(decompressor.into_watch() == expected, "step {step}");
+    }
+    // Nothing is told of what is not compressed.
+    let mut decompressor = decompress_watched(&b"plain"[..], NO_LIMIT, Members::default()).unwrap();
+    io::copy(&mut decompressor, &mut io::sink()).unwrap();
+    assert_eq!(decompressor.into_watch(), Members::default());
+}

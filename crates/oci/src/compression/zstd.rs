@@ -7,7 +7,7 @@ use zstd::zstd_safe::zstd_sys::ZSTD_ErrorCode;
 use zstd::zstd_safe::{self, DCtx, DParameter, InBuffer, OutBuffer};
 
 use super::input::Input;
-use super::{Compression, DecompressError, Step, StepError, ZSTD_MAX_WINDOW};
+use super::{Compression, DecompressError, Step, StepError, Watch, ZSTD_MAX_WINDOW};
 
 /// First bytes of a frame as a little-endian number (RFC 8878, 3.1.1).
 const FRAME_MAGIC: u32 = 0xfd2f_b528;
@@ -46,7 +46,11 @@ impl Zstd {
     }
 
     /// Decodes some bytes to the beginning of `out`, which is not empty.
-    pub fn step<R: Read>(&mut self, input: &mut Input<R>, out: &mut [u8]) -> Result<Step, StepError> {
+    pub fn step<R: Read, W: Watch>(
+        &mut self,
+        input: &mut Input<R, W>,
+        out: &mut [u8],
+    ) -> Result<Step, StepError> {
         let compression = Compression::Zstd;
         loop {
             if !self.in_frame {
@@ -78,7 +82,11 @@ impl Zstd {
     }
 
     /// One call of the decoder: bytes consumed and produced.
-    fn decode<R: Read>(&mut self, input: &mut Input<R>, out: &mut [u8]) -> Result<(usize, usize), StepError> {
+    fn decode<R: Read, W: Watch>(
+        &mut self,
+        input: &mut Input<R, W>,
+        out: &mut [u8],
+    ) -> Result<(usize, usize), StepError> {
         let mut source = InBuffer::around(input.bytes());
         let mut target = OutBuffer::around(out);
         let result = self.decoder.decompress_stream(&mut target, &mut source);

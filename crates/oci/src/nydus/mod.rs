@@ -12,12 +12,16 @@ mod assemble;
 mod bootstrap;
 #[cfg(test)]
 mod tests;
+mod unassemble;
 mod ustar;
 
 use std::fmt;
 
 pub use assemble::{IndexParts, ManifestParts, blob_descriptor, bootstrap_descriptor, config, index_entry};
 pub use bootstrap::{Bootstrap, BootstrapError, BootstrapWriter, StoredBootstrap, read_bootstrap};
+pub use unassemble::{
+    LayerStorage, plain_annotations, plain_config, plain_index, plain_manifest, source_layers,
+};
 
 /// Media type of data blobs, in OCI and in Docker manifests (converter, `MediaTypeNydusBlob`).
 pub const BLOB_MEDIA_TYPE: &str = "application/vnd.oci.image.layer.nydus.blob.v1";
