@@ -21,6 +21,10 @@ fuzz_target!(|bytes: &[u8]| {
         && let Ok(header) = ci::CiHeader::parse(header)
     {
         assert_eq!(ci::CiHeader::parse(&header.write()).expect("a header"), header);
+        if let Ok(all) = ci::parse(payload, &header) {
+            assert_eq!(all.chunks.len(), header.entries as usize);
+            assert!(all.members.iter().all(|member| (member.batch as usize) < all.batches.len()));
+        }
         if let Ok(chunks) = ci::parse_entries(payload, &header) {
             assert_eq!(chunks.len(), header.entries as usize);
             assert!(!dump::chunk_information(&header, &chunks).to_string().is_empty());

@@ -9,7 +9,7 @@ use nydus_convert_layer::LayerReader;
 use nydus_convert_oci::{
     self as oci, Descriptor, DiffId, HashingReader, Manifest, Reference, Source, decompress,
 };
-use nydus_convert_rafs::{BlobId, BlobName, Image, v6};
+use nydus_convert_rafs::{BlobId, BlobName, Image};
 
 use crate::error::{Error, LayerFailure, NydusError};
 use crate::images::{self, Found, FoundKind};
@@ -147,7 +147,8 @@ impl Checker<'_> {
         let id: BlobId = digest.hex().parse().map_err(|_| NydusError::BlobDiffId { digest })?;
         let reader = Arc::new(BlobReader::open(self.source.open_file(layer)?).map_err(in_blob)?);
         let own = reader.bootstrap().map_err(in_blob)?;
-        let own = v6::parse(&own).map_err(|source| NydusError::LayerBootstrap { digest, source })?;
+        let (_, own) = nydus_convert_rafs::parse(&own)
+            .map_err(|source| NydusError::LayerBootstrap { digest, source })?;
         // The image's record of the blob, or, for a blob that no file of the image uses any more, the blob's own.
         let used = image.blobs.iter().find(|blob| blob.name == BlobName::Id(id));
         let own = own.blobs.iter().find(|blob| blob.name == BlobName::ThisBlob);

@@ -6,6 +6,7 @@ use nydus_convert_chunk::{BlobError, PackError, WriteError};
 use nydus_convert_layer::LayerError;
 use nydus_convert_oci::{self as oci, DecompressError, DiffId, Digest, ErrorKind};
 use nydus_convert_rafs::{EntryPath, TreeError, v6};
+use nydus_convert_recompress::ReplayError;
 use thiserror::Error;
 
 use crate::report::LossReport;
@@ -90,6 +91,12 @@ pub enum Error {
         /// What it cannot hold.
         losses: Vec<LossReport>,
     },
+    /// The record of the image cannot be made.
+    #[error("the record of the source image cannot be compressed")]
+    Origin(#[source] io::Error),
+    /// The record of the image cannot be used.
+    #[error("the image's record of what it was made from cannot be used")]
+    Record(#[source] crate::replay::RecordError),
     /// Nothing of the index is wanted.
     #[error("no image of the index is for {wanted}; it has {available}")]
     NoSuchPlatform {
@@ -190,6 +197,65 @@ pub enum LayerFailure {
     /// The compression library failed.
     #[error("compressing a chunk failed")]
     Compress(#[source] io::Error),
+    /// The record for the way back cannot be made or followed.
+    #[error("the layer's tar record")]
+    TarRecord(#[from] nydus_convert_layer::record::RecordError),
+    /// The record for the way back is damaged.
+    #[error("the layer's record")]
+    Record(#[from] crate::replay::RecordError),
+    /// The recipe for the way back is damaged.
+    #[error("the layer's recipe")]
+    Recipe(#[from] nydus_convert_recompress::RecipeError),
+    /// The blob has no record where the image says that it has one.
+    #[error("blob {blob} has no record of the layer it was made from; --layers gzip makes the layer anew")]
+    NoRecord {
+        /// The blob.
+        blob: Digest,
+    },
+    /// Files lie in a blob that is not there.
+    #[error(transparent)]
+    UnknownBlob(#[from] crate::nydus_image::UnknownBlob),
+    /// A stream cannot be made.
+    #[error("the tar cannot be made")]
+    Stream(#[source] io::Error),
+    /// The tree cannot be made into a tar.
+    #[error("the tar cannot be made")]
+    LayerWrite(#[source] nydus_convert_layer::LayerWriteError),
+    /// The blob describes no files.
+    #[error("the blob describes no files")]
+    NoBootstrap,
+    /// The stored layer cannot be had bit for bit.
+    #[error("{0}; --layers gzip gives the same tar, compressed anew")]
+    NotExact(&'static str),
+    /// What was made again is not the original.
+    #[error("{what} made again is {actual}, the original is {expected}")]
+    Differs {
+        /// The tar or the layer.
+        what: &'static str,
+        /// The original.
+        expected: Digest,
+        /// What was made.
+        actual: Digest,
+    },
+    /// Making the stored layer again failed.
+    #[error("the layer cannot be compressed again")]
+    Replay(#[source] nydus_convert_recompress::ReplayError),
+    /// The blob is damaged.
+    #[error("blob {blob}")]
+    Blob {
+        /// The blob.
+        blob: Digest,
+        /// Why.
+        source: BlobError,
+    },
+    /// The blob's own bootstrap is damaged.
+    #[error("the bootstrap in blob {blob} is damaged")]
+    BlobBootstrap {
+        /// The blob.
+        blob: Digest,
+        /// Why.
+        source: nydus_convert_rafs::ParseError,
+    },
     /// The layer's own bootstrap cannot be written.
     #[error("the layer's bootstrap cannot be written")]
     Bootstrap(#[from] v6::WriteError),
@@ -212,7 +278,7 @@ pub enum LayerFailure {
 pub enum NydusError {
     /// The bootstrap is not a valid one.
     #[error("the bootstrap is damaged")]
-    Bootstrap(#[from] v6::ReadError),
+    Bootstrap(#[from] nydus_convert_rafs::ParseError),
     /// The bootstrap uses a blob that is no layer of the image.
     #[error("the bootstrap uses the blob {id}, which is no layer of the image")]
     UnknownBlob {
@@ -225,13 +291,32 @@ pub enum NydusError {
         /// The blob layer.
         digest: Digest,
     },
+    /// A part of the image's record is not what a manifest says of it.
+    #[error("the image's record holds {actual} where {expected} should be")]
+    Origin {
+        /// The digest that a manifest names.
+        expected: Digest,
+        /// That of the bytes.
+        actual: Digest,
+    },
+    /// The image's record is of something else.
+    #[error("the image's record is not of an image")]
+    OriginIsNoImage,
+    /// Fewer blobs than layers.
+    #[error("the original has {expected} layers, the image {actual} blobs")]
+    LayersAreMissing {
+        /// Layers of the original.
+        expected: usize,
+        /// Blobs of the Nydus image.
+        actual: usize,
+    },
     /// The bootstrap inside a blob is damaged.
     #[error("the bootstrap in blob {digest} is damaged")]
     LayerBootstrap {
         /// The blob layer.
         digest: Digest,
         /// Why.
-        source: v6::ReadError,
+        source: nydus_convert_rafs::ParseError,
     },
     /// A blob is damaged.
     #[error("blob {digest}")]
@@ -247,6 +332,22 @@ impl LayerFailure {
     /// An entry that has no place.
     pub(crate) fn at(path: &EntryPath, source: TreeError) -> Self {
         Self::Entry { path: path.clone(), source }
+    }
+
+    /// What an error of a stream was before it became one: of the blob, of the record, or of the sink.
+    pub(crate) fn of_stream(blob: Digest, error: io::Error) -> Self {
+        let error = match error.downcast::<BlobError>() {
+            Ok(source) => return Self::Blob { blob, source },
+            Err(error) => error,
+        };
+        let error = match error.downcast::<nydus_convert_layer::record::RecordError>() {
+            Ok(error) => return Self::TarRecord(error),
+            Err(error) => error,
+        };
+        match error.downcast::<nydus_convert_layer::LayerWriteError>() {
+            Ok(error) => Self::LayerWrite(error),
+            Err(error) => Self::Stream(error),
+        }
     }
 
     /// What sort of failure this is.
@@ -265,6 +366,17 @@ impl LayerFailure {
             Self::Thread(_) | Self::TooMuchContent { .. } => Kind::Resources,
             Self::Tar(_) | Self::Tree(_) | Self::Entry { .. } | Self::ShortContent { .. } => Kind::Failed,
             Self::Write(_) | Self::Compress(_) | Self::Bootstrap(_) | Self::GivenUp => Kind::Failed,
+            Self::Record(_) | Self::Recipe(_) | Self::TarRecord(_) | Self::NoRecord { .. } => {
+                Kind::NotFaithful
+            }
+            Self::NotExact(_) | Self::Differs { .. } | Self::NoBootstrap => Kind::NotFaithful,
+            Self::Replay(ReplayError::Write(error) | ReplayError::Read(error)) => {
+                ErrorKind::of_io(error).into()
+            }
+            Self::Stream(error) => ErrorKind::of_io(error).into(),
+            Self::LayerWrite(_) => Kind::Failed,
+            Self::UnknownBlob(_) => Kind::NotFaithful,
+            Self::Replay(_) | Self::Blob { .. } | Self::BlobBootstrap { .. } => Kind::NotFaithful,
         }
     }
 
@@ -294,6 +406,14 @@ impl From<PackError<LayerFailure>> for LayerFailure {
 }
 
 impl Error {
+    /// A failure in layer `number` of `count`.
+    pub(crate) fn in_layer((number, count): (usize, usize), digest: Digest, failure: LayerFailure) -> Self {
+        match failure {
+            LayerFailure::Interrupted { signal } => Self::Interrupted { signal },
+            failure => Self::Layer { number, count, digest, source: Box::new(failure) },
+        }
+    }
+
     /// What sort of failure this is.
     pub fn kind(&self) -> Kind {
         match self {
@@ -310,7 +430,8 @@ impl Error {
             Self::NoSuchFile { .. } | Self::NotARegularFile { .. } => Kind::Source,
             Self::Output(error) => ErrorKind::of_io(error).into(),
             Self::Interrupted { signal } => Kind::Interrupted(*signal),
-            Self::Merge(_) | Self::Bootstrap(_) => Kind::Failed,
+            Self::Merge(_) | Self::Bootstrap(_) | Self::Origin(_) => Kind::Failed,
+            Self::Record(_) => Kind::NotFaithful,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Converts OCI and Docker images to Nydus images.
+//! Converts OCI and Docker images to Nydus images, and back.
 //!
 //! Everything here works on a [`oci::Source`] and a [`oci::Sink`], takes one options struct, and gives one report:
 //!
@@ -29,8 +29,11 @@ mod nydus_image;
 mod observer;
 mod options;
 mod readahead;
+pub mod replay;
 mod report;
+mod side_by_side;
 mod to_nydus;
+mod to_oci;
 
 /// Images as OCI knows them: references, layouts, manifests.
 pub use nydus_convert_oci as oci;
@@ -43,9 +46,13 @@ pub use list::{Listed, open_nydus};
 pub use nydus_convert_chunk::{Compression, CompressionError, ZstdLevel};
 pub use nydus_image::NydusImage;
 pub use observer::{LayerLabel, Observer, Stop};
-pub use options::{Fidelity, FsOptions, PlatformFilter, Resources, ToNydusOptions};
+pub use options::{
+    Fidelity, FsOptions, Layers, PlatformFilter, Replay, Resources, ToNydusOptions, ToOciOptions,
+};
 pub use report::{
-    Action, CheckReport, CheckedImage, ImageReport, LayerReport, LossReport, RefusalReport, SCHEMA_VERSION,
-    ToNydusReport, ToolReport,
+    Action, CheckReport, CheckedImage, ImageReport, LayerReport, LossReport, RefusalReport, ReplayReport,
+    Restoration, RestoredImage, RestoredLayer, SCHEMA_VERSION, ToNydusReport, ToOciReport, ToolReport,
+    WayBack,
 };
 pub use to_nydus::{Lost, LostEntry, MergeError, MergeLayer, merge, to_nydus};
+pub use to_oci::to_oci;

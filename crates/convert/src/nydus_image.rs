@@ -5,7 +5,7 @@ use std::io::Write;
 
 use nydus_convert_chunk::BlobReader;
 use nydus_convert_oci::{Descriptor, Digest, Manifest, Source, nydus};
-use nydus_convert_rafs::{BlobName, EntryPath, Image, InodeId, InodeKind, TreeError, v6};
+use nydus_convert_rafs::{BlobName, EntryPath, Image, InodeId, InodeKind, TreeError};
 
 use crate::error::{Error, NydusError};
 
@@ -89,14 +89,27 @@ pub(crate) fn read_bootstrap(source: &dyn Source, manifest: &Manifest) -> Result
     };
     let layer =
         nydus::read_bootstrap(source.open(layer)?, MAX_BOOTSTRAP).map_err(nydus_convert_oci::Error::from)?;
-    Ok(v6::parse(&layer.bytes).map_err(NydusError::Bootstrap)?)
+    Ok(nydus_convert_rafs::parse(&layer.bytes).map_err(NydusError::Bootstrap)?.1)
 }
 
 /// The layer that a blob of the bootstrap is.
 pub(crate) fn find_blob(manifest: &Manifest, name: BlobName) -> Result<&Descriptor, NydusError> {
+    find_layer(&manifest.layers, name).map_err(|UnknownBlob { id }| NydusError::UnknownBlob { id })
+}
+
+/// A blob that is no layer of the image.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the bootstrap uses the blob {id}, which is no layer of the image")]
+pub struct UnknownBlob {
+    /// The blob.
+    pub id: String,
+}
+
+/// The one of these layers that a blob is.
+pub(crate) fn find_layer(layers: &[Descriptor], name: BlobName) -> Result<&Descriptor, UnknownBlob> {
     let id = match name {
         BlobName::Id(id) => id.to_string(),
         BlobName::ThisBlob => "of the layer itself".to_owned(),
     };
-    manifest.layers.iter().find(|layer| layer.digest.hex() == id).ok_or(NydusError::UnknownBlob { id })
+    layers.iter().find(|layer| layer.digest.hex() == id).ok_or(UnknownBlob { id })
 }

@@ -27,6 +27,20 @@ pub enum Fidelity {
     Warn,
 }
 
+/// What is kept for the way back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Replay {
+    /// The tar exactly; the compressed layer where its encoder is recognised from a sample.
+    #[default]
+    Auto,
+    /// The compressed layer too, always: made again whole and compared, or else kept as it is.
+    Proven,
+    /// The tar exactly.
+    Tar,
+    /// Nothing: blobs are those of the reference builder.
+    None,
+}
+
 /// What a conversion may use of the machine. Never visible in the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resources {
@@ -101,8 +115,42 @@ pub struct ToNydusOptions {
     pub fidelity: Fidelity,
     /// Which images of an index.
     pub platforms: PlatformFilter,
+    /// What is kept for the way back.
+    pub replay: Replay,
     /// Annotations added to every manifest made.
     pub annotations: Vec<(String, String)>,
+    /// Threads and memory.
+    pub resources: Resources,
+}
+
+/// How `to_oci` stores layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Layers {
+    /// As they were, bit for bit. Images that do not remember get [`Layers::Gzip`].
+    #[default]
+    Original,
+    /// gzip at a level from 1 to 9.
+    Gzip(u32),
+    /// zstd at a level from 1 to 22.
+    Zstd(i32),
+    /// Plain tars.
+    Plain,
+}
+
+impl Layers {
+    /// The level that most tools take.
+    pub const GZIP_LEVEL: u32 = 6;
+    /// The level that `zstd` takes.
+    pub const ZSTD_LEVEL: i32 = 3;
+}
+
+/// Everything that `to_oci` can be told.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ToOciOptions {
+    /// How layers are stored.
+    pub layers: Layers,
+    /// Which images of an index.
+    pub platforms: PlatformFilter,
     /// Threads and memory.
     pub resources: Resources,
 }

@@ -56,6 +56,12 @@ fn pump<R: Read>(mut source: R, fill: &SyncSender<io::Result<Vec<u8>>>, emptied:
 }
 
 impl<R> ReadAhead<R> {
+    /// Ends the thread and gives the source back; `None` if it panicked.
+    pub fn finish(mut self) -> Option<R> {
+        self.filled = None;
+        self.thread.take()?.join().ok()
+    }
+
     /// Whether a new buffer came; `false` at the end of the stream.
     fn next_buffer(&mut self) -> io::Result<bool> {
         let Some(filled) = &self.filled else { return Ok(false) };

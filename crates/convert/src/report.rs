@@ -86,6 +86,100 @@ pub struct LayerReport {
     pub stored_chunks: u64,
     /// Whether the blob was made for an earlier image of the same run.
     pub reused: bool,
+    /// What is kept for the way back.
+    pub replay: ReplayReport,
+}
+
+/// How exactly a layer can come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WayBack {
+    /// Bit for bit: it was made again whole and compared, or it is kept.
+    Proven,
+    /// Bit for bit, as far as a sample shows; checked again on the way back.
+    Sampled,
+    /// Its plain tar, bit for bit; compressed it has another digest.
+    Tar,
+    /// Files and metadata.
+    None,
+}
+
+/// What is kept of a layer for the way back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReplayReport {
+    /// How exactly it can come back.
+    pub way_back: WayBack,
+    /// How its compressed bytes are made again, in words.
+    pub method: Option<String>,
+    /// Bytes kept in the blob for it.
+    pub bytes: u64,
+}
+
+/// What a conversion to OCI did.
+#[derive(Debug, Clone, Serialize)]
+pub struct ToOciReport {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The source as given.
+    pub source: String,
+    /// The target as given.
+    pub target: String,
+    /// The result, pinned by its digest.
+    pub reference: String,
+    /// Digest of the result's manifest or index.
+    pub digest: String,
+    /// Its media type.
+    pub media_type: String,
+    /// Whether everything is, bit for bit, what it was before it became a Nydus image.
+    pub exact: bool,
+    /// One for every image of the source.
+    pub images: Vec<RestoredImage>,
+}
+
+/// What became of an entry of a Nydus index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Restoration {
+    /// Manifest and layers are the original's, bit for bit.
+    Exact,
+    /// Made anew.
+    Rebuilt,
+    /// No Nydus image; carried along unchanged.
+    Carried,
+}
+
+/// One image that came back.
+#[derive(Debug, Clone, Serialize)]
+pub struct RestoredImage {
+    /// `os/arch[/variant]`, where known.
+    pub platform: Option<String>,
+    /// What was done.
+    pub action: Restoration,
+    /// Digest of the Nydus image's manifest.
+    pub source_digest: String,
+    /// Digest of the result's manifest.
+    pub digest: String,
+    /// Layers in manifest order; empty if nothing was converted.
+    pub layers: Vec<RestoredLayer>,
+}
+
+/// One layer that came back.
+#[derive(Debug, Clone, Serialize)]
+pub struct RestoredLayer {
+    /// Digest of the blob it came from; none for a layer made of the whole file system.
+    pub blob_digest: Option<String>,
+    /// Digest of the layer.
+    pub digest: String,
+    /// Digest of its plain tar.
+    pub diff_id: String,
+    /// Length of the layer.
+    pub bytes: u64,
+    /// Whether the layer is the original, bit for bit.
+    pub exact: bool,
+    /// Whether its plain tar is the original, bit for bit.
+    pub exact_tar: bool,
+    /// How it was made, in words.
+    pub method: String,
 }
 
 /// Something of one file that the target format cannot hold.

@@ -50,7 +50,11 @@ fn our_blob(dir: &Path, tar: &Path, compressor: &str, chunk_size: &str) -> Vec<u
     let _ = fs::remove_dir_all(&source);
     let layer = Layer { compression: Compression::None, ..Layer::new(fs::read(tar).unwrap()) };
     Layout::of([layer]).write(&source);
-    let report = convert(&source, &target, &["--compressor", compressor, "--chunk-size", chunk_size]);
+    let report = convert(
+        &source,
+        &target,
+        &["--replay", "none", "--compressor", compressor, "--chunk-size", chunk_size],
+    );
     blob(&target, report["images"][0]["layers"][0]["blob_digest"].as_str().unwrap())
 }
 

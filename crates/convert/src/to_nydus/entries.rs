@@ -3,16 +3,21 @@
 //! [`Entries`] is an iterator over groups of chunks; while it is drained it builds the tree beside them. A file
 //! remembers which chunks of the stream are its own; where these come to lie in the blob is known only when the last
 //! group is stored, and is filled in by [`Contents::place_chunks`].
+//!
+//! With a recorder every byte of the tar is kept: what is framing in the record, and what is in no file (data behind
+//! other entries, files that cannot be held, whatever follows the end) as chunks that no inode refers to.
 
 use std::io::Read;
 use std::ops::Range;
 
 use nydus_convert_chunk::{Buffers, Group};
-use nydus_convert_layer::{Entry, EntryKind, LayerReader};
+use nydus_convert_layer::record::Recording;
+use nydus_convert_layer::{Entry, EntryKind, Item, LayerError, LayerReader};
 use nydus_convert_rafs::{
     ChunkRef, ChunkSize, Directory, EntryPath, Inode, InodeId, InodeKind, LayerTree, Metadata, limits, v6,
 };
 
+use super::tape::LayerTape;
 use crate::error::LayerFailure;
 
 /// Something of an entry that the target format cannot hold.
@@ -31,6 +36,8 @@ pub enum Lost {
     Inode(v6::Loss),
     /// The entry is of a type that no file system tree has.
     TypeFlag(u8),
+    /// The tar cannot be understood from some place on; what follows is kept for the way back alone.
+    Damage(String),
 }
 
 impl std::fmt::Display for Lost {
@@ -40,24 +47,52 @@ impl std::fmt::Display for Lost {
             Self::TypeFlag(flag) => {
                 write!(f, "entries of type '{}' are no files", nydus_convert_rafs::display_bytes(&[*flag]))
             }
+            Self::Damage(problem) => write!(f, "the layer has no files from here on: {problem}"),
         }
     }
 }
 
+/// How a layer is read.
+pub struct EntryOptions<'a> {
+    /// Length of a chunk.
+    pub chunk_size: ChunkSize,
+    /// Bytes that the files together may have.
+    pub max_content: u64,
+    /// Whether everything is kept for the way back.
+    pub record: bool,
+    /// Whether a tar that stops being one is a loss instead of an error. Only with a record: the bytes must go somewhere.
+    pub salvage: bool,
+    /// Says when to stop.
+    pub proceed: &'a dyn Fn() -> Result<(), LayerFailure>,
+}
+
 /// Reads a layer; see the module's description.
 pub struct Entries<'a, R> {
-    reader: LayerReader<R>,
-    chunk_size: ChunkSize,
+    reader: LayerReader<R, LayerTape>,
+    options: EntryOptions<'a>,
     buffers: Buffers,
-    /// Says when to stop.
-    proceed: &'a dyn Fn() -> Result<(), LayerFailure>,
     contents: Contents,
-    max_content: u64,
     /// Bytes that the files still to come may have.
     content_left: u64,
-    /// What is left of the file whose content is being read.
-    remaining: u64,
+    reading: Reading,
     current: EntryPath,
+    /// A chunk from the recorder that did not fit into the last group.
+    waiting: Option<Vec<u8>>,
+}
+
+/// What is being made into chunks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// Nothing: another item comes next.
+    Items,
+    /// The content of a new file.
+    File { id: InodeId, size: u64 },
+    /// What is left of a file's content.
+    Content { remaining: u64 },
+    /// Bytes of no file.
+    Unclaimed,
+    /// The layer is over.
+    End,
 }
 
 /// What a layer held.
@@ -74,67 +109,129 @@ pub struct Contents {
 }
 
 impl<'a, R: Read> Entries<'a, R> {
-    /// Reads the layer that `source` gives as a plain tar; its files together may have `max_content` bytes.
-    pub fn new(
-        source: R,
-        chunk_size: ChunkSize,
-        max_content: u64,
-        buffers: Buffers,
-        proceed: &'a dyn Fn() -> Result<(), LayerFailure>,
-    ) -> Self {
+    /// Reads the layer that `source` gives as a plain tar.
+    pub fn new(source: R, buffers: Buffers, options: EntryOptions<'a>) -> Self {
         Self {
-            reader: LayerReader::new(source),
-            chunk_size,
+            reader: LayerReader::with_tape(source, LayerTape::new(options.record)),
             buffers,
-            proceed,
             contents: Contents::default(),
-            max_content,
-            content_left: max_content,
-            remaining: 0,
+            content_left: options.max_content,
+            reading: Reading::Items,
             current: EntryPath::root(),
+            waiting: None,
+            options,
         }
     }
 
-    /// Ends the layer: reads to the end of the stream and gives the source back.
-    pub fn finish(self) -> Result<(R, Contents), LayerFailure> {
+    /// Ends the layer: reads to the end of the stream and gives the source back, and the record if there is one.
+    pub fn finish(self) -> Result<(R, Contents, Option<Recording>), LayerFailure> {
         let Self { reader, mut contents, .. } = self;
-        let source = reader.finish()?;
+        let (source, tape) = reader.finish_with_tape()?;
         contents.tree.finish()?;
-        Ok((source, contents))
+        Ok((source, contents, tape.finish()?))
     }
 
     fn next_group(&mut self) -> Result<Option<Group>, LayerFailure> {
         let mut group = self.buffers.group();
-        loop {
-            if self.remaining > 0 {
-                let length = self.remaining.min(u64::from(self.chunk_size.bytes()));
-                // A chunk has at most 16 MiB.
-                if !group.fits(length as usize) {
-                    return Ok(Some(group));
+        // What is read by the caller comes behind everything that the reader passed over before.
+        while self.put_unstored(&mut group, self.reading != Reading::Items)? {
+            match self.reading {
+                Reading::Items => self.next_item()?,
+                Reading::File { id, size } => {
+                    let first = self.contents.chunks;
+                    let chunks = self.options.chunk_size.chunks_of(size);
+                    self.contents.files.push((id, first..first + chunks));
+                    self.reading = Reading::Content { remaining: size };
                 }
-                self.read_chunk(&mut group, length as usize)?;
-            } else if let Some(entry) = self.reader.next_entry()? {
-                self.place(entry)?;
-            } else {
-                return Ok((!group.is_empty()).then_some(group));
+                Reading::Content { remaining: 0 } => self.reading = Reading::Items,
+                Reading::Content { remaining } => {
+                    let length = remaining.min(u64::from(self.options.chunk_size.bytes()));
+                    // A chunk has at most 16 MiB.
+                    if !group.fits(length as usize) {
+                        return Ok(Some(group));
+                    }
+                    self.read_content(&mut group, length as usize, remaining)?;
+                }
+                Reading::Unclaimed => {
+                    if !group.is_empty() {
+                        return Ok(Some(group));
+                    }
+                    self.read_unclaimed(&mut group)?;
+                }
+                Reading::End => return Ok((!group.is_empty()).then_some(group)),
             }
+        }
+        Ok(Some(group))
+    }
+
+    /// Chunks from the recorder: as many as fit. Whether all of them did.
+    fn put_unstored(&mut self, group: &mut Group, flush: bool) -> Result<bool, LayerFailure> {
+        let max = self.options.chunk_size.bytes() as usize;
+        loop {
+            let tape = self.reader.tape_mut();
+            let Some(chunk) = self.waiting.take().or_else(|| tape.take_unstored(max, flush)) else {
+                return Ok(true);
+            };
+            if !group.fits(chunk.len()) {
+                self.waiting = Some(chunk);
+                return Ok(false);
+            }
+            (self.options.proceed)()?;
+            group.push(&chunk);
+            self.contents.chunks += 1;
         }
     }
 
-    fn read_chunk(&mut self, group: &mut Group, length: usize) -> Result<(), LayerFailure> {
-        (self.proceed)()?;
+    fn next_item(&mut self) -> Result<(), LayerFailure> {
+        match self.reader.next_item() {
+            Ok(Some(Item::Entry(entry))) => self.place(entry)?,
+            Ok(Some(Item::Unclaimed)) if self.options.record => self.reading = Reading::Unclaimed,
+            Ok(Some(Item::Unclaimed)) => {}
+            Ok(None) => self.reading = Reading::End,
+            Err(error) => self.salvage(error)?,
+        }
+        Ok(())
+    }
+
+    /// Goes on behind damage, with bytes only.
+    fn salvage(&mut self, error: LayerError) -> Result<(), LayerFailure> {
+        let is_damage = !matches!(error, LayerError::Read { .. } | LayerError::NotATar { .. });
+        if !self.options.salvage || !self.options.record || !is_damage {
+            return Err(error.into());
+        }
+        let loss = Lost::Damage(error.to_string());
+        self.contents.losses.push(LostEntry { path: EntryPath::root(), loss });
+        self.reader.salvage();
+        Ok(())
+    }
+
+    fn read_content(&mut self, group: &mut Group, length: usize, remaining: u64) -> Result<(), LayerFailure> {
+        (self.options.proceed)()?;
         let read = group.fill(length, |space| self.reader.read_content(space))?;
         if read != length {
-            let missing = self.remaining - read as u64;
+            let missing = remaining - read as u64;
             return Err(LayerFailure::ShortContent { path: self.current.clone(), missing });
         }
-        self.remaining -= length as u64;
+        self.reader.tape_mut().chunk_done();
+        self.reading = Reading::Content { remaining: remaining - length as u64 };
         self.contents.chunks += 1;
         Ok(())
     }
 
+    fn read_unclaimed(&mut self, group: &mut Group) -> Result<(), LayerFailure> {
+        (self.options.proceed)()?;
+        let length = self.options.chunk_size.bytes() as usize;
+        if group.fill(length, |space| self.reader.read_stored(space))? == 0 {
+            self.reading = Reading::Items;
+        } else {
+            self.reader.tape_mut().chunk_done();
+            self.contents.chunks += 1;
+        }
+        Ok(())
+    }
+
     fn place(&mut self, entry: Entry) -> Result<(), LayerFailure> {
-        (self.proceed)()?;
+        (self.options.proceed)()?;
         self.contents.entries += 1;
         let Entry { path, kind, metadata, .. } = entry;
         let kind = match kind {
@@ -155,24 +252,21 @@ impl<'a, R: Read> Entries<'a, R> {
             InodeKind::Regular { size, .. } => size,
             _ => 0,
         };
-        let chunks = self.chunk_size.chunks_of(size);
+        let chunks = self.options.chunk_size.chunks_of(size);
         if chunks > limits::MAX_CHUNKS_PER_FILE as u64 {
             self.lose(&path, vec![v6::Loss::TooManyChunks { chunks }]);
             return Ok(());
         }
         // Holes of a sparse file take no bytes of the tar, but time and a chunk each.
-        self.content_left = self
-            .content_left
-            .checked_sub(size)
-            .ok_or_else(|| LayerFailure::TooMuchContent { path: path.clone(), limit: self.max_content })?;
+        self.content_left = self.content_left.checked_sub(size).ok_or_else(|| {
+            LayerFailure::TooMuchContent { path: path.clone(), limit: self.options.max_content }
+        })?;
         if !self.fits(&path, &mut inode) {
             return Ok(());
         }
         let id = self.contents.tree.insert(&path, inode).map_err(|source| LayerFailure::at(&path, source))?;
         if size > 0 {
-            let first = self.contents.chunks;
-            self.contents.files.push((id, first..first + self.chunk_size.chunks_of(size)));
-            self.remaining = size;
+            self.reading = Reading::File { id, size };
             self.current = path;
         }
         Ok(())

@@ -8,16 +8,19 @@ use nydus_convert_chunk::ordered::Pool;
 use nydus_convert_chunk::{BlobWriter, Buffers, PackOptions, pack};
 use nydus_convert_oci::{
     self as oci, Algorithm, Compression, Descriptor, DiffId, Digest, ErrorKind, Hasher, Sink, Source,
-    decompress,
+    decompress_watched,
 };
 use nydus_convert_rafs::{Blob, Image, LayerTree, v6};
 
-use super::entries::{Entries, LostEntry};
+use super::entries::{Entries, EntryOptions, LostEntry};
 use super::merge::MergeLayer;
+use super::watch::EncoderWatch;
+use super::way_back::Layer;
 use crate::error::{Kind, LayerFailure};
 use crate::observer::{LayerLabel, Observer, Stop};
-use crate::options::{FsOptions, Resources};
+use crate::options::{Fidelity, FsOptions, Replay, Resources};
 use crate::readahead::ReadAhead;
+use crate::report::{ReplayReport, WayBack};
 
 /// A layer that is done.
 #[derive(Debug, Clone)]
@@ -34,6 +37,8 @@ pub struct ConvertedLayer {
     pub stored_chunks: u64,
     /// What the format cannot hold.
     pub losses: Vec<LostEntry>,
+    /// What is kept for the way back.
+    pub replay: ReplayReport,
     /// What merging needs.
     pub merge: MergeLayer,
 }
@@ -46,6 +51,10 @@ pub struct LayerRun<'a> {
     pub sink: &'a dyn Sink,
     /// The file system asked for.
     pub fs: FsOptions,
+    /// What is kept for the way back.
+    pub replay: Replay,
+    /// Whether damage is a loss or an error.
+    pub fidelity: Fidelity,
     /// Bounds.
     pub resources: Resources,
     /// Who hashes and compresses.
@@ -84,10 +93,12 @@ impl LayerRun<'_> {
         give_up: &dyn Fn() -> bool,
     ) -> Result<ConvertedLayer, LayerFailure> {
         let (stored, advanced) = Counted::new(self.source.open(layer)?);
-        let plain = decompress(stored, self.resources.max_layer_size)
+        let watch = EncoderWatch::new(matches!(self.replay, Replay::Auto | Replay::Proven));
+        let plain = decompress_watched(stored, self.resources.max_layer_size, watch)
             .map_err(|error| oci::Error::reading(layer.digest, error))?;
         // An uncompressed layer whose digest is its diff id has been compared with it already.
-        let compared = plain.compression() == Compression::None && layer.digest == diff_id.0;
+        let compression = plain.compression();
+        let compared = compression == Compression::None && layer.digest == diff_id.0;
         let plain = PlainTar::new(ReadAhead::new(plain).map_err(LayerFailure::Thread)?, !compared);
         let window_bytes = self.resources.window_bytes / self.resources.parallel_layers;
         let should_stop = || match self.stop.requested() {
@@ -95,27 +106,36 @@ impl LayerRun<'_> {
             None if give_up() => Err(LayerFailure::GivenUp),
             None => Ok(()),
         };
-        let mut entries = Entries::new(
-            plain,
-            self.fs.chunk_size,
-            self.resources.max_layer_size,
-            Buffers::new(window_bytes),
-            &should_stop,
-        );
+        let options = EntryOptions {
+            chunk_size: self.fs.chunk_size,
+            max_content: self.resources.max_layer_size,
+            record: self.replay != Replay::None,
+            salvage: self.fidelity == Fidelity::Warn,
+            proceed: &should_stop,
+        };
+        let mut entries = Entries::new(plain, Buffers::new(window_bytes), options);
 
         let sink = self.sink.blob()?.prehashed();
         let mut writer = BlobWriter::new(sink, self.fs.compression.compressor(), self.fs.digester);
         let groups = entries.by_ref().inspect(|_| self.observer.layer_advanced(label, advanced.take()));
         let packing = pack(self.pool, &self.pack_options(window_bytes), groups, &mut writer)?;
-        let (plain, mut contents) = entries.finish()?;
-        let (actual, tar_bytes) = plain.finish();
+        let (plain, mut contents, recording) = entries.finish()?;
+        let (ahead, actual, tar_bytes) = plain.finish();
         self.observer.layer_advanced(label, advanced.take());
         if let Some(actual) = actual.map(DiffId).filter(|actual| actual != diff_id) {
             return Err(LayerFailure::DiffId { expected: *diff_id, actual });
         }
 
         contents.place_chunks(&packing.indexes);
-        let tail = writer.finish_data()?;
+        let mut tail = writer.finish_data()?;
+        let mut replay = ReplayReport { way_back: WayBack::None, method: None, bytes: 0 };
+        if let Some(recording) = recording {
+            let identified = ahead.finish().and_then(|plain| plain.into_watch().finish());
+            let layer = Layer { descriptor: layer, diff_id: *diff_id, tar_size: tar_bytes, compression };
+            let source = (self.source, self.resources.max_layer_size);
+            let decision = layer.decide(self.replay, identified, source, &should_stop)?;
+            replay = layer.write(&mut tail, recording.write(&packing.indexes)?, decision, self.source)?;
+        }
         let (bootstrap, tree) = self.write_bootstrap(contents.tree, tail.blob())?;
         let (sink, finished) = tail.finish(&bootstrap)?;
         let blob = sink.finish_as(Digest::from_sha256(finished.id.0), finished.size)?;
@@ -126,6 +146,7 @@ impl LayerRun<'_> {
             chunks: packing.indexes.len() as u64,
             stored_chunks: packing.new_chunks,
             losses: contents.losses,
+            replay,
             merge: MergeLayer { tree, blob: finished.blob },
         })
     }
@@ -189,9 +210,9 @@ impl<R> PlainTar<R> {
         Self { inner, hasher: hash.then(|| Hasher::new(Algorithm::Sha256)), count: 0 }
     }
 
-    /// The digest, if it was asked for, and the number of bytes read.
-    fn finish(self) -> (Option<Digest>, u64) {
-        (self.hasher.map(Hasher::finish), self.count)
+    /// The source, the digest, if it was asked for, and the number of bytes read.
+    fn finish(self) -> (R, Option<Digest>, u64) {
+        (self.inner, self.hasher.map(Hasher::finish), self.count)
     }
 }
 

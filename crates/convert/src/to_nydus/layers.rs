@@ -1,15 +1,13 @@
 //! All layers of one image, side by side. The first error *in manifest order* is the one that is told.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
 
 use nydus_convert_oci::{Config, Descriptor, DiffId, Digest, Manifest};
 
 use super::layer::{ConvertedLayer, LayerRun};
-use crate::error::{Error, LayerFailure};
+use crate::error::Error;
 use crate::observer::LayerLabel;
+use crate::side_by_side::side_by_side;
 
 /// What a layer is known by: its bytes, and what image and manifest say of them. Equal keys, equal conversions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,44 +45,15 @@ pub fn convert_layers(
 ) -> Result<(), Error> {
     let jobs = jobs(platform, manifest, config, done);
     let count = manifest.layers.len();
-    let next = AtomicUsize::new(0);
-    // The lowest job that failed: those above it need not go on, those below it might fail too.
-    let failed = AtomicUsize::new(usize::MAX);
-    let results = Mutex::new(HashMap::new());
-    let work = || {
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some(job) = jobs.get(number).filter(|_| number < failed.load(Ordering::Relaxed)) else {
-                return;
-            };
-            let give_up = || failed.load(Ordering::Relaxed) < number;
-            let result = run.convert(job.layer, &job.key.diff_id, &job.label, &give_up);
-            if result.is_err() {
-                failed.fetch_min(number, Ordering::Relaxed);
-            }
-            results.lock().unwrap_or_else(PoisonError::into_inner).insert(number, result);
-        }
-    };
-    thread::scope(|scope| {
-        let threads = run.resources.parallel_layers.get().min(jobs.len());
-        for _ in 1..threads {
-            scope.spawn(work);
-        }
-        work();
+    let converted = side_by_side(&jobs, run.resources.parallel_layers, |job, give_up| {
+        run.convert(job.layer, &job.key.diff_id, &job.label, give_up)
     });
-    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    for (number, job) in jobs.iter().enumerate() {
-        let result = results.remove(&number).unwrap_or(Err(LayerFailure::GivenUp));
-        let layer = result.map_err(|failure| match failure {
-            LayerFailure::Interrupted { signal } => Error::Interrupted { signal },
-            failure => Error::Layer {
-                number: job.label.number,
-                count,
-                digest: job.layer.digest,
-                source: Box::new(failure),
-            },
-        })?;
-        done.insert(job.key, layer);
+    match converted {
+        Ok(converted) => done.extend(jobs.iter().map(|job| job.key).zip(converted)),
+        Err((number, failure)) => {
+            let Some(job) = jobs.get(number) else { return Ok(()) };
+            return Err(Error::in_layer((job.label.number, count), job.layer.digest, failure));
+        }
     }
     Ok(())
 }

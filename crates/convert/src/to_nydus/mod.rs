@@ -9,6 +9,9 @@ mod entries;
 mod layer;
 mod layers;
 mod merge;
+mod tape;
+mod watch;
+mod way_back;
 
 use std::collections::{HashMap, HashSet};
 
@@ -23,7 +26,8 @@ use nydus_convert_rafs::{Image, v6};
 use crate::error::Error;
 use crate::images::{self, Content, Found, FoundKind};
 use crate::observer::{Observer, Stop};
-use crate::options::{Fidelity, ToNydusOptions};
+use crate::options::{Fidelity, Replay, ToNydusOptions};
+use crate::replay::{self, Origin, OriginIndex, REPLAY};
 use crate::report::{
     Action, ImageReport, LayerReport, LossReport, SCHEMA_VERSION, ToNydusReport, ToolReport,
 };
@@ -48,13 +52,21 @@ pub fn to_nydus(
         source,
         sink: sink.as_ref(),
         fs: options.fs,
+        replay: options.replay,
+        fidelity: options.fidelity,
         resources: options.resources,
         pool: &pool,
         observer,
         stop,
     };
-    let mut conversion =
-        Conversion { run, options, done: HashMap::new(), images: Vec::new(), losses: Vec::new() };
+    let mut conversion = Conversion {
+        run,
+        options,
+        done: HashMap::new(),
+        indexes: Vec::new(),
+        images: Vec::new(),
+        losses: Vec::new(),
+    };
     let root = conversion.convert(source.root(), 0)?;
     let Conversion { images, losses, .. } = conversion;
     if !images.iter().any(|image| image.action != Action::Carried) {
@@ -94,6 +106,8 @@ struct Conversion<'a> {
     options: &'a ToNydusOptions,
     /// Layers that are done: many images of an index share some.
     done: HashMap<LayerKey, ConvertedLayer>,
+    /// The indexes on the way to the image being converted, the outermost first.
+    indexes: Vec<OriginIndex>,
     images: Vec<ImageReport>,
     losses: Vec<LossReport>,
 }
@@ -105,7 +119,13 @@ impl Conversion<'_> {
             Content::Index(_) if depth == images::MAX_DEPTH => {
                 Err(Error::NestedIndex { digest: descriptor.digest })
             }
-            Content::Index(index) => self.convert_index(descriptor, &index, depth),
+            Content::Index(index) => {
+                let bytes = self.run.source.read(descriptor, oci::image::MAX_MANIFEST)?;
+                self.indexes.push(OriginIndex { media_type: descriptor.media_type.clone(), bytes });
+                let converted = self.convert_index(descriptor, &index, depth);
+                self.indexes.pop();
+                converted
+            }
             Content::One(found) => match (found.label(), self.convert_one(&found)) {
                 (Some(platform), Err(source)) if depth > 0 => {
                     Err(Error::Platform { platform, source: Box::new(source) })
@@ -194,6 +214,18 @@ impl Conversion<'_> {
         Ok(written)
     }
 
+    /// The image as it is before it is converted.
+    fn origin(&self, found: &Found, manifest: &Manifest) -> Result<Vec<u8>, Error> {
+        let read = |descriptor: &Descriptor| self.run.source.read(descriptor, oci::image::MAX_MANIFEST);
+        let origin = Origin {
+            media_type: found.descriptor.media_type.clone(),
+            manifest: read(&found.descriptor)?,
+            config: read(&manifest.config)?,
+            indexes: self.indexes.clone(),
+        };
+        origin.write().map_err(Error::Origin)
+    }
+
     /// Writes bootstrap layer, config and manifest.
     fn write_image(
         &self,
@@ -207,7 +239,13 @@ impl Conversion<'_> {
         let layer = nydus::BootstrapWriter::new(sink.blob()?.prehashed(), bootstrap.len() as u64, |out| {
             out.write_all(bootstrap)
         });
-        let (out, stored) = layer.and_then(nydus::BootstrapWriter::finish).map_err(oci::Error::from)?;
+        let mut layer = layer.map_err(oci::Error::from)?;
+        let mut annotations = self.annotations();
+        if self.options.replay != Replay::None {
+            layer.extra(nydus::ORIGIN_PATH, &self.origin(found, source)?).map_err(oci::Error::from)?;
+            annotations.insert(REPLAY.to_owned(), replay::VERSION.to_string());
+        }
+        let (out, stored) = layer.finish().map_err(oci::Error::from)?;
         out.finish_as(stored.blob.digest, stored.blob.size)?;
 
         let config = nydus::config(config, blobs, &stored);
@@ -223,7 +261,7 @@ impl Conversion<'_> {
             builder_version: Some(concat!("nydus-convert-", env!("CARGO_PKG_VERSION"))),
             artifact_type: None,
             subject: None,
-            annotations: self.annotations(),
+            annotations,
         };
         Ok(sink.put(source.format.manifest(), &manifest.assemble().to_json())?)
     }
@@ -254,6 +292,7 @@ fn layer_report(source: &Descriptor, diff_id: &DiffId, layer: &ConvertedLayer, r
         chunks: layer.chunks,
         stored_chunks: layer.stored_chunks,
         reused,
+        replay: layer.replay.clone(),
     }
 }
 

@@ -11,6 +11,7 @@
 
 pub mod cli;
 pub mod debian;
+pub mod encoders;
 pub mod nydusd;
 pub mod oci;
 pub mod registry;

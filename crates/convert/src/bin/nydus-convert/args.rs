@@ -17,7 +17,7 @@ Exit codes:
 References:
   oci:DIR[:REF][@DIGEST]   an OCI image layout in a directory";
 
-/// Converts OCI and Docker images to Nydus images.
+/// Converts OCI and Docker images to Nydus images, and back.
 #[derive(Debug, Parser)]
 #[command(name = "nydus-convert", version, about, after_help = EXIT_CODES, max_term_width = 110)]
 pub struct Cli {
@@ -29,6 +29,8 @@ pub struct Cli {
 pub enum Command {
     /// Convert an OCI or Docker image (or index) to a Nydus image
     ToNydus(ToNydus),
+    /// Convert a Nydus image (or index) back; by default to exactly the image it was made from
+    ToOci(ToOci),
     /// Verify one image: digests, structure, every chunk
     Check(Check),
     /// List files of an image without mounting it
@@ -61,6 +63,9 @@ pub struct ToNydus {
     pub target: String,
     #[command(flatten)]
     pub format: Format,
+    /// What is kept for the exact way back
+    #[arg(long, value_enum, default_value_t = Replay::Auto, env = "NYDUS_CONVERT_REPLAY")]
+    pub replay: Replay,
     /// What to do with files that the target format cannot hold: refuse the image, or change them and say so
     #[arg(long, value_enum, default_value_t = Fidelity::Strict, env = "NYDUS_CONVERT_FIDELITY")]
     pub fidelity: Fidelity,
@@ -77,6 +82,43 @@ pub struct ToNydus {
     /// Write the digest of the result to this file
     #[arg(long, value_name = "FILE", env = "NYDUS_CONVERT_DIGEST_FILE")]
     pub digest_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct ToOci {
+    /// Nydus image to convert back
+    pub source: String,
+    /// Where the result goes; a reference of that name is replaced
+    pub target: String,
+    /// How layers are stored: original, gzip[:LEVEL], zstd[:LEVEL] or none
+    ///
+    /// `original` gives every layer bit for bit as it was before the image became a Nydus image, and fails with exit
+    /// code 3 if one cannot be had; images that do not remember their layers get gzip. The others give the same tars
+    /// with fresh compression, hence another digest of the image.
+    #[arg(long, default_value = "original", value_parser = values::layers, env = "NYDUS_CONVERT_LAYERS")]
+    pub layers: nydus_convert::Layers,
+    /// Images of an index to convert: `all`, or platforms like linux/amd64,linux/arm64/v8
+    #[arg(long, default_value = "all", env = "NYDUS_CONVERT_PLATFORM")]
+    pub platform: String,
+    #[command(flatten)]
+    pub resources: Resources,
+    #[command(flatten)]
+    pub output: Output,
+    /// Write the digest of the result to this file
+    #[arg(long, value_name = "FILE", env = "NYDUS_CONVERT_DIGEST_FILE")]
+    pub digest_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Replay {
+    /// The tar exactly, and the compressed layer where its encoder is recognised from a sample
+    Auto,
+    /// The compressed layer always: made again whole and compared while converting, or else kept as it is
+    Proven,
+    /// The tar exactly
+    Tar,
+    /// Nothing
+    None,
 }
 
 #[derive(Debug, Args)]

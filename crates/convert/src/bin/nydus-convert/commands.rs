@@ -11,11 +11,12 @@ use clap::CommandFactory;
 use nydus_convert::oci::{LayoutSink, LayoutSource, Platform, Reference};
 use nydus_convert::rafs::EntryPath;
 use nydus_convert::{
-    CheckReport, Error, RefusalReport, SCHEMA_VERSION, ToNydusReport, ToolReport, check, open_nydus, to_nydus,
+    CheckReport, Error, RefusalReport, Restoration, SCHEMA_VERSION, ToNydusReport, ToOciReport, ToolReport,
+    check, open_nydus, to_nydus, to_oci,
 };
 use serde::Serialize;
 
-use crate::args::{Check, Cli, Command, Look, Output, ToNydus};
+use crate::args::{Check, Cli, Command, Look, Output, ToNydus, ToOci};
 use crate::lower::{self, UsageError};
 use crate::values::show_size;
 use crate::{progress, signals};
@@ -27,6 +28,7 @@ const SHOWN_LOSSES: usize = 20;
 pub fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::ToNydus(args) => run_to_nydus(&args),
+        Command::ToOci(args) => run_to_oci(&args),
         Command::Check(args) => run_check(&args),
         Command::Ls(args) => run_ls(&args),
         Command::Cat(args) => run_cat(&args),
@@ -111,6 +113,47 @@ fn summarise(report: &ToNydusReport) {
             chunks - stored,
             show_size(image.bootstrap_bytes),
         );
+    }
+}
+
+fn run_to_oci(args: &ToOci) -> Result<ExitCode> {
+    let options = args.options()?;
+    let stop = signals::stop_on_signals().context("cannot listen to signals")?;
+    let (source_name, target_name) = (lower::reference(&args.source)?, lower::reference(&args.target)?);
+    let source = open_source(&source_name)?;
+    let sink = open_sink(&target_name)?;
+    let observer = progress::display(&args.output);
+    let report =
+        to_oci((&source, &source_name), (Box::new(sink), &target_name), &options, observer.as_ref(), &stop)?;
+    if let Some(file) = &args.digest_file {
+        fs::write(file, &report.digest).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    if !args.output.quiet {
+        summarise_restored(&report);
+    }
+    print_result(&args.output, &report, &report.reference)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn summarise_restored(report: &ToOciReport) {
+    for image in &report.images {
+        let platform = image.platform.as_deref().unwrap_or("image");
+        match image.action {
+            Restoration::Carried => eprintln!("{platform}: unchanged"),
+            Restoration::Exact => {
+                eprintln!("{platform}: {} layers, all as they were, bit for bit", image.layers.len());
+            }
+            Restoration::Rebuilt => {
+                let tars = image.layers.iter().filter(|layer| layer.exact_tar).count();
+                eprintln!(
+                    "{platform}: {} layers made anew, {tars} of them with the original tar; the digest is new",
+                    image.layers.len()
+                );
+            }
+        }
+    }
+    if report.exact {
+        eprintln!("the digest is the original's: {}", report.digest);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use nydus_convert::oci::{Platform, PlatformError, Reference, ReferenceError};
 use nydus_convert::rafs::PathError;
-use nydus_convert::{Fidelity, FsOptions, PlatformFilter, Resources, ToNydusOptions};
+use nydus_convert::{Fidelity, FsOptions, PlatformFilter, Replay, Resources, ToNydusOptions, ToOciOptions};
 use thiserror::Error;
 
 use crate::args;
@@ -58,7 +58,24 @@ impl args::ToNydus {
                 args::Fidelity::Warn => Fidelity::Warn,
             },
             platforms: platforms(&self.platform)?,
+            replay: match self.replay {
+                args::Replay::Auto => Replay::Auto,
+                args::Replay::Proven => Replay::Proven,
+                args::Replay::Tar => Replay::Tar,
+                args::Replay::None => Replay::None,
+            },
             annotations: self.annotation.clone(),
+            resources: self.resources.lower(),
+        })
+    }
+}
+
+impl args::ToOci {
+    /// The conversion asked for.
+    pub fn options(&self) -> Result<ToOciOptions, UsageError> {
+        Ok(ToOciOptions {
+            layers: self.layers,
+            platforms: platforms(&self.platform)?,
             resources: self.resources.lower(),
         })
     }

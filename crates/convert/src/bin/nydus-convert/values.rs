@@ -1,7 +1,7 @@
 //! Values as people type them: sizes, compressors, annotations.
 
 use nydus_convert::rafs::{ChunkSize, Digester};
-use nydus_convert::{Compression, CompressionError};
+use nydus_convert::{Compression, CompressionError, Layers};
 
 /// A number of bytes: decimal or `0x` hexadecimal, with `K`, `M`, `G`, `T` (and `KiB`, `KB`, …) meaning powers of 1024.
 pub fn size(text: &str) -> Result<u64, String> {
@@ -40,6 +40,23 @@ pub fn digester(text: &str) -> Result<Digester, String> {
         "blake3" => Ok(Digester::Blake3),
         "sha256" => Ok(Digester::Sha256),
         _ => Err(format!("'{text}' is not one of blake3, sha256")),
+    }
+}
+
+/// `original`, `gzip[:LEVEL]`, `zstd[:LEVEL]` or `none`.
+pub fn layers(text: &str) -> Result<Layers, String> {
+    let (name, level) = text.split_once(':').map_or((text, None), |(name, level)| (name, Some(level)));
+    let level = |default: u32, most: u32| match level.map(str::parse) {
+        None => Ok(default),
+        Some(Ok(level)) if (1..=most).contains(&level) => Ok(level),
+        Some(_) => Err(format!("'{text}': the level of {name} is a number from 1 to {most}")),
+    };
+    match (name, text.contains(':')) {
+        ("original", false) => Ok(Layers::Original),
+        ("none", false) => Ok(Layers::Plain),
+        ("gzip", _) => level(Layers::GZIP_LEVEL, 9).map(Layers::Gzip),
+        ("zstd", _) => level(Layers::ZSTD_LEVEL as u32, 22).map(|level| Layers::Zstd(level as i32)),
+        _ => Err(format!("'{text}' is not one of original, gzip[:LEVEL], zstd[:LEVEL], none")),
     }
 }
 
@@ -84,6 +101,23 @@ mod tests {
         }
         for text in ["", "k", "1.5M", "-1", "0xg", "99999999999T", "1 MiB/s"] {
             assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn kinds_of_layers() {
+        for (text, kind) in [
+            ("original", Layers::Original),
+            ("gzip", Layers::Gzip(6)),
+            ("gzip:1", Layers::Gzip(1)),
+            ("zstd", Layers::Zstd(3)),
+            ("zstd:22", Layers::Zstd(22)),
+            ("none", Layers::Plain),
+        ] {
+            assert_eq!(layers(text), Ok(kind), "{text}");
+        }
+        for text in ["", "gz", "gzip:", "gzip:0", "gzip:10", "zstd:23", "zstd:-1", "none:1", "original:1"] {
+            assert!(layers(text).is_err(), "{text}");
         }
     }
 

@@ -1,0 +1,62 @@
+//! What is kept for the exact way back: one record per layer in its blob, one per image beside the bootstrap.
+//!
+//! ```text
+//!   blob of a layer   chunks … │ layer.replay: LayerRecord │ [layer.original] │ image.boot
+//!   bootstrap layer   image/image.boot, image/image.origin: Origin
+//!   manifest          annotation REPLAY = version of the records
+//! ```
+//! Both come back from registries, so nothing in them is believed: lengths are capped by what is there, and whatever
+//! is rebuilt is compared with the digests of the original.
+
+mod bytes;
+mod layer_record;
+mod origin;
+
+pub use layer_record::{LayerRecord, Stored, Trust};
+pub use origin::{Origin, OriginIndex};
+
+use thiserror::Error;
+
+/// Manifest annotation of an image with records: [`VERSION`] of them.
+pub const REPLAY: &str = "io.nydus-convert.replay";
+/// Version of both records.
+pub const VERSION: u32 = 1;
+/// Section of a blob stream with the layer's record.
+pub const LAYER_SECTION: &str = "layer.replay";
+/// Section of a blob stream with the layer as it was, where nothing shorter gives it back.
+pub const ORIGINAL_SECTION: &str = "layer.original";
+
+/// A record that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RecordError {
+    /// It begins otherwise.
+    #[error("this is no {what}")]
+    NotARecord {
+        /// What was expected.
+        what: &'static str,
+    },
+    /// Made by a later program.
+    #[error("a {what} of version {version}; this program knows {VERSION}")]
+    Version {
+        /// What it is.
+        what: &'static str,
+        /// Its version.
+        version: u32,
+    },
+    /// It ends too early, or holds what no writer puts there.
+    #[error("the {what} is damaged at {field}")]
+    Damaged {
+        /// What it is.
+        what: &'static str,
+        /// Where.
+        field: &'static str,
+    },
+    /// Unpacked it would be larger than any real one.
+    #[error("the {what} unpacks to more than {limit} bytes")]
+    TooLarge {
+        /// What it is.
+        what: &'static str,
+        /// The limit in bytes.
+        limit: u64,
+    },
+}

@@ -1,0 +1,163 @@
+//! Layers without a record: the tar is made from a tree, either a blob's own or that of the whole image.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use nydus_convert_chunk::{BlobError, BlobReader, ChunkSource, PlainChunk, Request, read_ahead};
+use nydus_convert_layer::{LayerPlan, Whiteouts};
+use nydus_convert_oci::{Descriptor, DiffId, HashingReader, Manifest, Source};
+use nydus_convert_rafs::{Blob, BlobName, Image, InodeId, InodeKind, Metadata, Tree};
+
+use super::Run;
+use super::blob::OpenBlob;
+use super::layer::{LayerJob, RestoredTar, Restoring, Watched};
+use crate::error::{Error, LayerFailure};
+use crate::images::Found;
+use crate::nydus_image::find_layer;
+use crate::observer::LayerLabel;
+
+/// Things that a tar cannot hold and that are told one by one.
+const SHOWN_MISFITS: usize = 20;
+
+/// A layer from the bootstrap in its blob.
+pub fn layer(restoring: &Restoring<'_>, blob: &mut OpenBlob) -> Result<RestoredTar, LayerFailure> {
+    let mut image = blob.image.take().ok_or(LayerFailure::NoBootstrap)?;
+    forget_guessed_directories(&mut image.tree, restoring.job.merged);
+    make(restoring, &image, Some(blob))
+}
+
+/// A bootstrap does not say which directories its layer describes and which are there only because something lies
+/// below them. The latter have known metadata; where the whole image has others, they come from another layer, and an
+/// entry here would overwrite them.
+fn forget_guessed_directories(tree: &mut Tree, merged: &Tree) {
+    let guessed = Metadata::implicit_directory();
+    let mut stack = vec![(tree.root(), Some(merged.root()))];
+    while let Some((id, above)) = stack.pop() {
+        let differs = above.is_some_and(|above| merged.inode(above).metadata != guessed);
+        let is_guess = tree.inode(id).metadata == guessed;
+        let Some(directory) = tree.directory(id) else { continue };
+        for (name, child) in directory.iter() {
+            let above = above.and_then(|above| merged.directory(above)?.get(name));
+            stack.push((child, above));
+        }
+        if let InodeKind::Directory(directory) = &mut tree.inode_mut(id).kind {
+            directory.implicit = differs && is_guess && !directory.is_empty();
+        }
+    }
+}
+
+/// One layer from the bootstrap of the image.
+pub fn whole(run: &Run<'_>, found: &Found, manifest: &Manifest, image: &Image) -> Result<RestoredTar, Error> {
+    let (Some(blob), digest) = (manifest.layers.last(), found.descriptor.digest) else {
+        return Err(Error::NotNydus { reference: found.descriptor.digest.to_string(), command: "to-oci" });
+    };
+    let (platform, size) = (found.label(), found.descriptor.size);
+    let label = LayerLabel { platform, number: 1, count: 1, digest: digest.to_string(), size };
+    let job = LayerJob { blob, all: &manifest.layers, merged: &image.tree, expected: None, label };
+    let proceed = || match run.stop.requested() {
+        Some(signal) => Err(LayerFailure::Interrupted { signal }),
+        None => Ok(()),
+    };
+    run.observer.layer_started(&job.label);
+    let made = make(&Restoring::new(run, &job, &proceed), image, None);
+    let tar = made.map_err(|failure| Error::in_layer((1, 1), digest, failure))?;
+    run.observer.layer_finished(&job.label, tar.blob.size);
+    Ok(RestoredTar { from: None, ..tar })
+}
+
+fn make(
+    restoring: &Restoring<'_>,
+    image: &Image,
+    own: Option<&OpenBlob>,
+) -> Result<RestoredTar, LayerFailure> {
+    let plan = LayerPlan::of(&image.tree, Whiteouts::Oci);
+    for misfit in plan.misfits().take(SHOWN_MISFITS) {
+        restoring.run.observer.note(&misfit.to_string());
+    }
+    let sources = image
+        .blobs
+        .iter()
+        .map(|blob| source_of(restoring, blob, own).map(Arc::new))
+        .collect::<Result<Vec<_>, _>>()?;
+    let requests = plan.files().flat_map(|file| requests(image, &sources, file));
+    let chunks = read_ahead(&restoring.run.pool, restoring.window_bytes(), requests);
+    let tar = Watched { inner: plan.read(Content { chunks, chunk: None, at: 0 }), restoring };
+    let mut hashed = HashingReader::new(tar);
+    let stored = restoring.compress(&mut hashed)?;
+    io::copy(&mut hashed, &mut io::sink()).map_err(|error| restoring.stream_error(error))?;
+    Ok(restoring.anew(stored, DiffId(hashed.finish().1), false))
+}
+
+/// The chunks of one blob of an image: the one that the image is in, or a layer.
+fn source_of(
+    restoring: &Restoring<'_>,
+    blob: &Blob,
+    own: Option<&OpenBlob>,
+) -> Result<ChunkSource<File>, LayerFailure> {
+    let hex = match blob.name {
+        BlobName::ThisBlob => None,
+        BlobName::Id(id) => Some(id.to_string()),
+    };
+    if let Some(own) = own
+        && hex.as_deref().is_none_or(|hex| own.digest.hex() == hex)
+    {
+        let in_blob = |source| LayerFailure::Blob { blob: own.digest, source };
+        return own.reader.chunks_of(blob).map_err(in_blob);
+    }
+    let layer = find_layer(restoring.job.all, blob.name)?;
+    open_chunks(restoring.run.source, layer, blob)
+}
+
+fn open_chunks(
+    source: &dyn Source,
+    layer: &Descriptor,
+    blob: &Blob,
+) -> Result<ChunkSource<File>, LayerFailure> {
+    let in_blob = |source| LayerFailure::Blob { blob: layer.digest, source };
+    let reader = BlobReader::open_as(source.open_file(layer)?, blob).map_err(in_blob)?;
+    Arc::new(reader).chunks_of(blob).map_err(in_blob)
+}
+
+/// The chunks of a file.
+fn requests<'a>(
+    image: &'a Image,
+    sources: &'a [Arc<ChunkSource<File>>],
+    file: InodeId,
+) -> impl Iterator<Item = Request<File>> + use<'a> {
+    let chunks = match &image.tree.inode(file).kind {
+        InodeKind::Regular { chunks, .. } => chunks.as_slice(),
+        _ => &[],
+    };
+    // The bootstrap's reader has checked every reference.
+    chunks.iter().filter_map(|at| {
+        let source = Arc::clone(sources.get(usize::from(at.blob))?);
+        Some(Request { source, number: at.index, chunk: *image.chunk(*at)? })
+    })
+}
+
+/// Chunks, one behind the other, as a stream.
+struct Content<C> {
+    chunks: C,
+    chunk: Option<PlainChunk>,
+    at: usize,
+}
+
+impl<C: Iterator<Item = Result<PlainChunk, BlobError>>> Read for Content<C> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let rest = self.chunk.as_deref().and_then(|chunk| chunk.get(self.at..)).unwrap_or_default();
+            let length = rest.len().min(out.len());
+            if length > 0 || out.is_empty() {
+                out[..length].copy_from_slice(&rest[..length]);
+                self.at += length;
+                return Ok(length);
+            }
+            (self.chunk, self.at) = (None, 0);
+            match self.chunks.next() {
+                Some(chunk) => self.chunk = Some(chunk.map_err(io::Error::other)?),
+                None => return Ok(0),
+            }
+        }
+    }
+}
