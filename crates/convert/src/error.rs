@@ -4,7 +4,7 @@ use std::io;
 
 use nydus_convert_chunk::{BlobError, PackError, WriteError};
 use nydus_convert_layer::LayerError;
-use nydus_convert_oci::{self as oci, DecompressError, DiffId, Digest, ErrorKind};
+use nydus_convert_oci::{self as oci, DecompressError, DiffId, Digest, ErrorKind, VerifyError};
 use nydus_convert_rafs::{EntryPath, TreeError, v6};
 use nydus_convert_recompress::ReplayError;
 use thiserror::Error;
@@ -377,6 +377,17 @@ impl LayerFailure {
             Self::LayerWrite(_) => Kind::Failed,
             Self::UnknownBlob(_) => Kind::NotFaithful,
             Self::Replay(_) | Self::Blob { .. } | Self::BlobBootstrap { .. } => Kind::NotFaithful,
+        }
+    }
+
+    /// Whether a layer was made again, but is another stream than the original.
+    pub(crate) fn is_other_stream(&self) -> bool {
+        match self {
+            Self::Replay(error) => matches!(error, ReplayError::StoredLength { .. }),
+            Self::Source(oci::Error::Verify(error)) => {
+                matches!(**error, VerifyError::DigestMismatch { .. } | VerifyError::SizeMismatch { .. })
+            }
+            _ => false,
         }
     }
 

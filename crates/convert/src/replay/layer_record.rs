@@ -2,10 +2,10 @@
 //!
 //! ```text
 //!   "NCLAYER\0" │ version u32 │ diff id │ tar length u64 │ layer digest │ layer length u64
-//!   │ tar record │ stored as: u8 │ trust: u8 │ recipe
+//!   │ tar record │ stored as: u8 │ trust: u8 │ number of recipes u32 │ recipe …
 //! ```
 //! Numbers are little-endian; digests are text and the others bytes, each with its length (u64) in front. The tar
-//! record is that of the `layer` crate, the recipe that of the `recompress` crate.
+//! record is that of the `layer` crate, the recipes are those of the `recompress` crate.
 
 use nydus_convert_oci::{DiffId, Digest};
 
@@ -37,11 +37,11 @@ pub struct LayerRecord {
 pub enum Stored {
     /// It is the tar.
     Plain,
-    /// The tar is compressed again by this recipe.
-    Recipe {
-        /// The recipe.
-        bytes: Vec<u8>,
-        /// How sure it is.
+    /// The tar is compressed again by one of these recipes.
+    Recipes {
+        /// The recipes, the likeliest first: encoders can agree on a sample and differ later.
+        recipes: Vec<Vec<u8>>,
+        /// How sure the first one is.
         trust: Trust,
     },
     /// It is a section of the blob.
@@ -49,6 +49,9 @@ pub enum Stored {
     /// It does not; the tar does.
     Unknown,
 }
+
+/// Most recipes that a record holds.
+pub const MAX_RECIPES: usize = 8;
 
 /// How sure a recipe is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,32 +71,37 @@ impl LayerRecord {
         put(&mut record, self.digest.to_string().as_bytes());
         record.extend(self.size.to_le_bytes());
         put(&mut record, &self.tar);
-        let (stored, trust, recipe): (u8, u8, &[u8]) = match &self.stored {
+        let (stored, trust, recipes): (u8, u8, &[Vec<u8>]) = match &self.stored {
             Stored::Plain => (0, 0, &[]),
-            Stored::Recipe { bytes, trust: Trust::Proven } => (1, 0, bytes),
-            Stored::Recipe { bytes, trust: Trust::Sampled } => (1, 1, bytes),
+            Stored::Recipes { recipes, trust: Trust::Proven } => (1, 0, recipes),
+            Stored::Recipes { recipes, trust: Trust::Sampled } => (1, 1, recipes),
             Stored::Kept => (2, 0, &[]),
             Stored::Unknown => (3, 0, &[]),
         };
         record.extend([stored, trust]);
-        put(&mut record, recipe);
+        record.extend((recipes.len() as u32).to_le_bytes());
+        recipes.iter().for_each(|recipe| put(&mut record, recipe));
         record
     }
 
-    /// Reads a section. The tar record and the recipe are only cut out.
+    /// Reads a section. The tar record and the recipes are only cut out.
     pub fn parse(record: &[u8]) -> Result<Self, RecordError> {
         let mut fields = Fields::open(WHAT, MAGIC, record)?;
         let (diff_id, tar_size) = (DiffId(fields.parsed("the diff id")?), fields.u64("the tar's length")?);
         let (digest, size) = (fields.parsed("the layer's digest")?, fields.u64("the layer's length")?);
         let tar = fields.bytes("the tar record")?.to_vec();
         let how = (fields.u8("the sort of the layer")?, fields.u8("the trust in the recipe")?);
-        let recipe = fields.bytes("the recipe")?;
-        let stored = match (how, recipe) {
-            ((0, 0), []) => Stored::Plain,
-            ((1, 0), bytes) => Stored::Recipe { bytes: bytes.to_vec(), trust: Trust::Proven },
-            ((1, 1), bytes) => Stored::Recipe { bytes: bytes.to_vec(), trust: Trust::Sampled },
-            ((2, 0), []) => Stored::Kept,
-            ((3, 0), []) => Stored::Unknown,
+        let count = fields.u32("the number of recipes")?;
+        let count = usize::try_from(count).ok().filter(|count| *count <= MAX_RECIPES);
+        let count = count.ok_or_else(|| fields.damaged("the number of recipes"))?;
+        let recipes = (0..count).map(|_| Ok(fields.bytes("a recipe")?.to_vec()));
+        let recipes = recipes.collect::<Result<Vec<_>, RecordError>>()?;
+        let stored = match (how, recipes.len()) {
+            ((0, 0), 0) => Stored::Plain,
+            ((1, 0), 1..) => Stored::Recipes { recipes, trust: Trust::Proven },
+            ((1, 1), 1..) => Stored::Recipes { recipes, trust: Trust::Sampled },
+            ((2, 0), 0) => Stored::Kept,
+            ((3, 0), 0) => Stored::Unknown,
             _ => return Err(fields.damaged("the sort of the layer")),
         };
         fields.end()?;
@@ -110,8 +118,8 @@ mod tests {
         let digest = Digest::sha256(b"layer");
         [
             Stored::Plain,
-            Stored::Recipe { bytes: b"recipe".to_vec(), trust: Trust::Proven },
-            Stored::Recipe { bytes: b"recipe".to_vec(), trust: Trust::Sampled },
+            Stored::Recipes { recipes: vec![b"recipe".to_vec()], trust: Trust::Proven },
+            Stored::Recipes { recipes: vec![b"one".to_vec(), b"two".to_vec()], trust: Trust::Sampled },
             Stored::Kept,
             Stored::Unknown,
         ]

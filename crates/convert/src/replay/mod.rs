@@ -12,7 +12,7 @@ mod bytes;
 mod layer_record;
 mod origin;
 
-pub use layer_record::{LayerRecord, Stored, Trust};
+pub use layer_record::{LayerRecord, MAX_RECIPES, Stored, Trust};
 pub use origin::{Origin, OriginIndex};
 
 use thiserror::Error;

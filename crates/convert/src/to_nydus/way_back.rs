@@ -9,7 +9,7 @@ use nydus_convert_recompress::{Identified, Recipe, ReplayError, replay};
 
 use crate::error::LayerFailure;
 use crate::options::Replay;
-use crate::replay::{LAYER_SECTION, LayerRecord, ORIGINAL_SECTION, Stored, Trust};
+use crate::replay::{LAYER_SECTION, LayerRecord, MAX_RECIPES, ORIGINAL_SECTION, Stored, Trust};
 use crate::report::{ReplayReport, WayBack};
 
 /// Bytes compared at once.
@@ -49,13 +49,12 @@ impl Layer<'_> {
         let candidates = identified.map(|identified| identified.candidates).unwrap_or_default();
         match wanted {
             Replay::Tar | Replay::None => Ok(unknown),
-            Replay::Auto => {
-                Ok(candidates.first().map_or(unknown, |recipe| by_recipe(recipe, Trust::Sampled)))
-            }
+            Replay::Auto if candidates.is_empty() => Ok(unknown),
+            Replay::Auto => Ok(by_recipes(&candidates, Trust::Sampled)),
             Replay::Proven => {
                 for recipe in &candidates {
                     if self.is_proved(recipe, (source, max_layer_size), proceed)? {
-                        return Ok(by_recipe(recipe, Trust::Proven));
+                        return Ok(by_recipes(std::slice::from_ref(recipe), Trust::Proven));
                     }
                 }
                 Ok(Decision { stored: Stored::Kept, method: Some("kept as it was".to_owned()) })
@@ -96,8 +95,8 @@ impl Layer<'_> {
     ) -> Result<ReplayReport, LayerFailure> {
         let Decision { stored, method } = decision;
         let (way_back, kept) = match &stored {
-            Stored::Plain | Stored::Recipe { trust: Trust::Proven, .. } => (WayBack::Proven, 0),
-            Stored::Recipe { trust: Trust::Sampled, .. } => (WayBack::Sampled, 0),
+            Stored::Plain | Stored::Recipes { trust: Trust::Proven, .. } => (WayBack::Proven, 0),
+            Stored::Recipes { trust: Trust::Sampled, .. } => (WayBack::Sampled, 0),
             Stored::Kept => (WayBack::Proven, self.descriptor.size),
             Stored::Unknown => (WayBack::Tar, 0),
         };
@@ -118,10 +117,13 @@ impl Layer<'_> {
     }
 }
 
-fn by_recipe(recipe: &Recipe, trust: Trust) -> Decision {
+fn by_recipes(recipes: &[Recipe], trust: Trust) -> Decision {
     Decision {
-        stored: Stored::Recipe { bytes: recipe.write(), trust },
-        method: Some(recipe.method().to_string()),
+        stored: Stored::Recipes {
+            recipes: recipes.iter().take(MAX_RECIPES).map(Recipe::write).collect(),
+            trust,
+        },
+        method: recipes.first().map(|recipe| recipe.method().to_string()),
     }
 }
 

@@ -143,16 +143,32 @@ impl<'a> Restoring<'a> {
                 io::copy(tar, &mut out).map_err(|error| self.stream_error(error))?;
                 Ok(out)
             }),
-            Stored::Recipe { bytes, .. } => {
-                let recipe = Recipe::parse(bytes)?;
-                self.exact(blob, &record, recipe.method().to_string(), |tar, mut out| {
-                    replay(&recipe, tar, &mut out, self.threads())
-                        .map_err(|error| self.replay_error(error))?;
-                    Ok(out)
-                })
-            }
+            Stored::Recipes { recipes, .. } => self.by_recipes(blob, &record, recipes),
             Stored::Kept => self.kept(blob, &record),
         }
+    }
+
+    /// Tries the recipes one after another: which one is right, the digest decides.
+    fn by_recipes(
+        &self,
+        blob: &OpenBlob,
+        record: &LayerRecord,
+        recipes: &[Vec<u8>],
+    ) -> Result<RestoredTar, LayerFailure> {
+        for recipe in recipes {
+            let recipe = Recipe::parse(recipe)?;
+            let made = self.exact(blob, record, recipe.method().to_string(), |tar, mut out| {
+                replay(&recipe, tar, &mut out, self.threads()).map_err(|error| self.replay_error(error))?;
+                Ok(out)
+            });
+            match made {
+                Err(failure) if failure.is_other_stream() => {}
+                result => return result,
+            }
+        }
+        Err(LayerFailure::NotExact(
+            "none of the encoders that fitted a sample of the layer makes all of it (--replay proven finds out when converting)",
+        ))
     }
 
     /// Layers are made side by side; the threads left over help with one.

@@ -12,6 +12,7 @@
 pub mod cli;
 pub mod debian;
 pub mod encoders;
+pub mod library;
 pub mod nydusd;
 pub mod oci;
 pub mod registry;
