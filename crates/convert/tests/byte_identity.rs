@@ -9,10 +9,10 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use nydus_convert::rafs::Compressor;
-use nydus_convert::rafs::meta::{section, toc};
+use nydus_convert::rafs::meta::section;
 use support::cli::{blob, convert};
 use support::oci::{Compression, Layer, Layout};
+use support::sections::sections;
 use support::tars::Tar;
 use support::tools::Tool;
 use tar::EntryType;
@@ -56,36 +56,6 @@ fn our_blob(dir: &Path, tar: &Path, compressor: &str, chunk_size: &str) -> Vec<u
         &["--replay", "none", "--compressor", compressor, "--chunk-size", chunk_size],
     );
     blob(&target, report["images"][0]["layers"][0]["blob_digest"].as_str().unwrap())
-}
-
-/// One section of a blob stream.
-struct Section {
-    name: String,
-    digest: [u8; 32],
-    stored: Vec<u8>,
-    plain: Vec<u8>,
-}
-
-/// The sections of a blob stream by its table of contents.
-fn sections(blob: &[u8]) -> Vec<Section> {
-    let (body, header) = blob.split_last_chunk::<{ section::HEADER_LEN }>().unwrap();
-    let size = section::parse(header).unwrap().size as usize;
-    let entries = toc::parse(&body[body.len() - size..]).unwrap();
-    entries
-        .into_iter()
-        .map(|entry| {
-            let stored = blob[entry.offset as usize..][..entry.compressed_size as usize].to_vec();
-            let plain = match entry.compressor {
-                Compressor::None => stored.clone(),
-                compressor => {
-                    let mut plain = vec![0; entry.uncompressed_size as usize];
-                    compressor.decompress(&stored, &mut plain).unwrap();
-                    plain
-                }
-            };
-            Section { name: entry.name, digest: entry.digest, stored, plain }
-        })
-        .collect()
 }
 
 /// Everything is equal but the stored form of zstd frames: the reference carries libzstd 1.5.2, we carry a newer one.

@@ -16,6 +16,7 @@ pub mod library;
 pub mod nydusd;
 pub mod oci;
 pub mod registry;
+pub mod sections;
 pub mod tars;
 pub mod tools;
 pub mod tree;

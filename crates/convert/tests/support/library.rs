@@ -1,0 +1,34 @@
+//! Conversions in this process, through the library, from `latest` of one layout to `latest` of another.
+
+use std::path::Path;
+
+use nydus_convert::oci::{LayoutSink, LayoutSource, Reference};
+use nydus_convert::{Error, Stop, ToNydusOptions, ToNydusReport, ToOciOptions, ToOciReport};
+
+/// What a conversion works on: the source and its name, the sink and its name.
+struct Ends {
+    source: (LayoutSource, Reference),
+    sink: (LayoutSink, Reference),
+}
+
+impl Ends {
+    fn open(source: &Path, target: &Path) -> Ends {
+        let name = |dir: &Path| super::cli::latest(dir).parse::<Reference>().unwrap();
+        Ends {
+            source: (LayoutSource::open(source, Some("latest"), None).unwrap(), name(source)),
+            sink: (LayoutSink::create(target, Some("latest")).unwrap(), name(target)),
+        }
+    }
+}
+
+/// `nydus-convert to-nydus`.
+pub fn to_nydus(source: &Path, target: &Path, options: &ToNydusOptions) -> Result<ToNydusReport, Error> {
+    let Ends { source: (source, from), sink: (sink, to) } = Ends::open(source, target);
+    nydus_convert::to_nydus((&source, &from), (Box::new(sink), &to), options, &(), &Stop::new())
+}
+
+/// `nydus-convert to-oci`.
+pub fn to_oci(source: &Path, target: &Path, options: &ToOciOptions) -> Result<ToOciReport, Error> {
+    let Ends { source: (source, from), sink: (sink, to) } = Ends::open(source, target);
+    nydus_convert::to_oci((&source, &from), (Box::new(sink), &to), options, &(), &Stop::new())
+}
