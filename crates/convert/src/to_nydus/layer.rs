@@ -93,7 +93,7 @@ impl LayerRun<'_> {
         give_up: &dyn Fn() -> bool,
     ) -> Result<ConvertedLayer, LayerFailure> {
         let (stored, advanced) = Counted::new(self.source.open(layer)?);
-        let watch = EncoderWatch::new(matches!(self.replay, Replay::Auto | Replay::Proven));
+        let watch = EncoderWatch::new(matches!(self.replay, Replay::Auto | Replay::Proven), layer.size);
         let plain = decompress_watched(stored, self.resources.max_layer_size, watch)
             .map_err(|error| oci::Error::reading(layer.digest, error))?;
         // An uncompressed layer whose digest is its diff id has been compared with it already.

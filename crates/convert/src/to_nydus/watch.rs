@@ -8,6 +8,19 @@ use nydus_convert_recompress::{Identified, Identifier, Sampling, Trial, Verdict}
 /// The first byte of every gzip stream.
 const GZIP: u8 = 0x1f;
 
+/// Plain bytes of the sample for each stored byte of the layer: what is tried should not show beside what is converted.
+const SHARE: u64 = 16;
+/// Least sample, in plain bytes: more than the usual block of pgzip. Where it does not tell encoders apart, those left
+/// are tried one by one on the way back.
+const LEAST: usize = 5 << 18;
+
+/// How much of a layer of `stored` bytes is tried.
+fn sampling(stored: u64) -> Sampling {
+    let most = Sampling::default();
+    let share = usize::try_from(stored / SHARE).unwrap_or(most.plain_bytes);
+    Sampling { plain_bytes: share.max(LEAST).min(most.plain_bytes) }
+}
+
 /// Watches the decompressor of one layer.
 pub struct EncoderWatch {
     identifier: Option<Identifier>,
@@ -18,9 +31,9 @@ pub struct EncoderWatch {
 }
 
 impl EncoderWatch {
-    /// With `identify`, looks at gzip streams.
-    pub fn new(identify: bool) -> Self {
-        let identifier = identify.then(|| Identifier::new(Sampling::default()));
+    /// With `identify`, looks at gzip streams; this one has `stored` bytes.
+    pub fn new(identify: bool, stored: u64) -> Self {
+        let identifier = identify.then(|| Identifier::new(sampling(stored)));
         Self { identifier, fresh: true, trial: None }
     }
 

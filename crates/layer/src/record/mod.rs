@@ -63,7 +63,8 @@
 //!
 //! totals │ ops │ lengths │ inline │ chunks │ bodies │ heads…
 //! ```
-//! Zstd level 19 where the columns have at most 1 MiB, 9 above: 80,000 files must not take long.
+//! Zstd level 19 where the columns have at most 64 KiB, 12 up to 1 MiB, 9 above: the last step of a layer must not take
+//! long, and 80,000 files neither.
 
 mod body;
 mod bytes;
@@ -95,9 +96,14 @@ pub const MAX_COLUMNS: u64 = 1 << 30;
 const COLUMNS_SLACK: u64 = 2 << 20;
 /// Zstd's window, as a power of two, that a reader allows: 128 MiB, the largest that zstd takes unasked.
 const WINDOW_LOG_MAX: u32 = 27;
-const SMALL: u64 = 1 << 20;
-const LEVEL_SMALL: i32 = 19;
-const LEVEL_LARGE: i32 = 9;
+/// Zstd's level by the bytes of all columns together.
+const fn level(size: u64) -> i32 {
+    match size {
+        0..=0x1_0000 => 19,
+        0x1_0001..=0x10_0000 => 12,
+        _ => 9,
+    }
+}
 
 /// The record of a tar whose chunks have no numbers yet; made by [`Recorder::finish`].
 #[derive(Debug)]
@@ -153,8 +159,7 @@ impl Recording {
 }
 
 fn compress<'a>(streams: impl Iterator<Item = &'a [u8]>, size: u64) -> io::Result<Vec<u8>> {
-    let level = if size <= SMALL { LEVEL_SMALL } else { LEVEL_LARGE };
-    let mut encoder = zstd::Encoder::new(vec![VERSION], level)?;
+    let mut encoder = zstd::Encoder::new(vec![VERSION], level(size))?;
     encoder.set_pledged_src_size(Some(size))?;
     let mut length = Vec::new();
     for stream in streams {
