@@ -10,6 +10,7 @@ use nydus_convert_rafs::meta::section;
 use nydus_convert_rafs::{BlobName, ChunkTable, Image};
 
 use crate::error::LayerFailure;
+use crate::replay::LAYER_SECTION;
 
 /// An opened blob stream.
 pub struct OpenBlob {
@@ -22,7 +23,7 @@ pub struct OpenBlob {
     own: Option<OwnChunks>,
 }
 
-/// The chunks that the layer's own bootstrap describes.
+/// The chunks of the blob itself.
 struct OwnChunks {
     source: Arc<ChunkSource<File>>,
     records: ChunkTable,
@@ -63,7 +64,14 @@ impl OpenBlob {
         let blobs = self.image.iter().flat_map(|image| &image.blobs);
         let Some(blob) = blobs.into_iter().find(|blob| is_own(blob.name)) else { return Ok(None) };
         let source = Arc::new(self.reader.chunks_of(blob)?);
-        Ok(Some(OwnChunks { source, records: blob.chunks.clone() }))
+        // A bootstrap lists the chunks of files. The record of a layer speaks of others too, which the blob lists.
+        let has_record = self.reader.sections().iter().any(|section| section.name == LAYER_SECTION);
+        let all = if has_record { self.reader.blob_meta()? } else { None };
+        let records = match all.filter(|all| all.has_digests) {
+            Some(all) => all.chunks.into_iter().collect(),
+            None => blob.chunks.clone(),
+        };
+        Ok(Some(OwnChunks { source, records }))
     }
 
     /// The plain bytes of a section.

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use nydus_convert::oci::{LayoutSink, LayoutSource, Reference};
-use nydus_convert::{Error, Stop, ToNydusOptions, ToNydusReport, ToOciOptions, ToOciReport};
+use nydus_convert::{
+    Error, PlatformFilter, Resources, Stop, ToNydusOptions, ToNydusReport, ToOciOptions, ToOciReport,
+};
 
 /// What a conversion works on: the source and its name, the sink and its name.
 struct Ends {
@@ -31,4 +33,17 @@ pub fn to_nydus(source: &Path, target: &Path, options: &ToNydusOptions) -> Resul
 pub fn to_oci(source: &Path, target: &Path, options: &ToOciOptions) -> Result<ToOciReport, Error> {
     let Ends { source: (source, from), sink: (sink, to) } = Ends::open(source, target);
     nydus_convert::to_oci((&source, &from), (Box::new(sink), &to), options, &(), &Stop::new())
+}
+
+/// What `nydus-convert check` finds wrong.
+pub fn problems(image: &Path) -> Vec<String> {
+    let source = LayoutSource::open(image, Some("latest"), None).unwrap();
+    let name = super::cli::latest(image).parse().unwrap();
+    nydus_convert::check(&source, &name, &PlatformFilter::All, &Resources::default(), &()).unwrap().problems
+}
+
+/// An error and its causes on one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
