@@ -3,13 +3,16 @@
 use super::ending::Ending;
 use super::members::{Members, Row};
 use super::sample::Class;
-use super::trial::{Beyond, MAX_CANDIDATES, Verdict};
+use super::trial::{Beyond, MAX_METHODS, Verdict};
 use crate::go;
 use crate::klauspost::{self, Epoch, Settings};
 use crate::method::Method;
 use crate::pgzip::BlockSize;
 use crate::recipe::{Builder, Flushes, Inside, Piece, Recipe};
 use crate::zlib::{self, MemLevel};
+
+/// Recipes that are kept.
+const MAX_CANDIDATES: usize = 8;
 
 /// What a stream may have been made by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +41,7 @@ impl Identified {
                 continue;
             };
             let list = if assembler.guessed { &mut identified.unscanned } else { &mut identified.candidates };
-            if !list.contains(&recipe) {
+            if list.len() < MAX_CANDIDATES && !list.contains(&recipe) {
                 list.push(recipe);
             }
         }
@@ -60,7 +63,7 @@ fn choices(verdict: &Verdict) -> Vec<Vec<Option<&Method>>> {
         let longer = choices.iter().flat_map(|choice: &Vec<Option<&Method>>| {
             methods.iter().map(move |&method| choice.iter().copied().chain([method]).collect())
         });
-        choices = longer.take(MAX_CANDIDATES).collect();
+        choices = longer.take(MAX_METHODS).collect();
     }
     choices
 }

@@ -135,7 +135,12 @@ fn epochs(level: Level, go: bool, dictionary: bool) -> Vec<Epoch> {
 
 /// Levels of zlib and its kin that this shape allows.
 fn zlib_levels(shape: &Shape, class: Class) -> Vec<zlib::Level> {
-    let habits: &[i8] = if shape.farthest_3 > 4096 { &[1, 3, 2] } else { &[6, 9, 5, 7, 8, 4, 1, 3, 2] };
+    let habits: &[i8] = match class.system {
+        _ if shape.farthest_3 > 4096 => &[1, 3, 2],
+        // These headers tell the first and the last level.
+        3 => &[6, 5, 7, 4, 8, 3, 2, 9, 1],
+        _ => &[6, 9, 5, 7, 8, 4, 1, 3, 2],
+    };
     let level = |level: i8| zlib::Level::new(level.unsigned_abs()).ok();
     level_order(class, habits).into_iter().filter_map(level).collect()
 }
@@ -195,7 +200,7 @@ fn pigz(shape: &Shape, class: Class) -> Vec<Method> {
 }
 
 fn stored(shape: &Shape) -> Vec<Method> {
-    let length = match shape.full_plain {
+    let length = match shape.stored_plain {
         Common::All(length) if shape.only_stored => u16::try_from(length).ok(),
         _ => None,
     };

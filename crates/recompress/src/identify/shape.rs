@@ -59,6 +59,7 @@ impl Common {
 /// that it was long enough.
 #[derive(Debug, Clone)]
 pub(super) struct Shape {
+    /// Full blocks that are not stored: what is stored looks alike from all encoders.
     pub full_blocks: u64,
     /// Tokens of full blocks that are not stored.
     pub full_tokens: Common,
@@ -66,6 +67,8 @@ pub(super) struct Shape {
     pub full_gnu: bool,
     /// Plain bytes of full blocks.
     pub full_plain: Common,
+    /// Plain bytes of stored blocks with another block behind them.
+    pub stored_plain: Common,
     pub only_stored: bool,
     pub any_fixed: bool,
     pub matches: bool,
@@ -95,6 +98,7 @@ impl Default for Shape {
             full_tokens: Common::None,
             full_gnu: true,
             full_plain: Common::None,
+            stored_plain: Common::None,
             only_stored: true,
             any_fixed: false,
             matches: false,
@@ -169,14 +173,17 @@ impl Shape {
 
     /// `block` is followed by `next`.
     fn pair(&mut self, block: &Block, next: &Block) {
+        if block.kind == Kind::Stored && block.plain_len > 0 {
+            self.stored_plain.add(block.plain_len);
+        }
         // pigz ends blocks at whole KiB, wherever the tokens stand.
         let full = block.plain_len > 0 && next.plain_len > 0 && !block.plain_end().is_multiple_of(1024);
         if !full {
             return;
         }
-        self.full_blocks += 1;
         self.full_plain.add(block.plain_len);
         if block.kind != Kind::Stored {
+            self.full_blocks += 1;
             self.full_tokens.add(block.tokens);
             self.full_gnu &= block.tokens.is_multiple_of(4096) || block.tokens == 32767;
         }
@@ -191,6 +198,7 @@ impl Shape {
         self.full_tokens.absorb(other.full_tokens);
         self.full_gnu &= other.full_gnu;
         self.full_plain.absorb(other.full_plain);
+        self.stored_plain.absorb(other.stored_plain);
         self.only_stored &= other.only_stored;
         self.any_fixed |= other.any_fixed;
         self.matches |= other.matches;

@@ -9,7 +9,7 @@ use super::candidates::candidates;
 use super::sample::{Class, Sample, SampledMember};
 use super::shape::Shape;
 use crate::go::Cuts;
-use crate::klauspost::Settings;
+use crate::klauspost::{Level, Settings};
 use crate::method::Method;
 use crate::pgzip;
 use crate::recipe::{Flushes, Inside};
@@ -18,8 +18,11 @@ use std::num::NonZeroU64;
 /// Plain bytes that every candidate is tried on.
 const START: usize = 256 << 10;
 
-/// Candidates kept for one class.
-pub(super) const MAX_CANDIDATES: usize = 8;
+/// Methods kept for one family of one class.
+const MAX_OF_FAMILY: usize = 8;
+
+/// Methods kept for one class; a last round over the families may exceed it.
+pub(super) const MAX_METHODS: usize = 24;
 
 /// Full blocks that make a match a proof of the family.
 const ENOUGH_BLOCKS: u64 = 2;
@@ -109,25 +112,41 @@ fn judge(class: Class, sample: &Sample, shapes: &[Shape], flushes: &[Flushes]) -
     }
     let block = pgzip_block(&tasks, class);
     let flushed = tasks.iter().any(|task| *task.flushes != Flushes::default());
-    let mut methods: Vec<Method> = Vec::new();
+    let mut found = Vec::new();
     for family in candidates(&merged, class, block, flushed) {
-        methods.extend(survivors(family, sample, &tasks, &merged));
-        if !methods.is_empty() && merged.full_blocks >= ENOUGH_BLOCKS || methods.len() >= MAX_CANDIDATES {
+        found.push(survivors(family, sample, &tasks, &merged));
+        if merged.full_blocks >= ENOUGH_BLOCKS && found.last().is_some_and(|methods| !methods.is_empty()) {
             break;
         }
     }
-    methods.truncate(MAX_CANDIDATES);
+    let methods = in_turn(found);
     ClassVerdict { class, methods, beyond: beyond(&tasks) }
+}
+
+/// One of each family, then a second of each, and so on. Which families end their streams in the way of this one is
+/// known only later.
+fn in_turn(families: Vec<Vec<Method>>) -> Vec<Method> {
+    let mut families: Vec<_> = families.into_iter().map(Vec::into_iter).collect();
+    let mut methods = Vec::new();
+    while methods.len() < MAX_METHODS {
+        let before = methods.len();
+        methods.extend(families.iter_mut().filter_map(Iterator::next));
+        if methods.len() == before {
+            break;
+        }
+    }
+    methods
 }
 
 /// The first method of the family that reproduces the sample, then others that may turn out to be right where it does
 /// not: they reproduce the start of the sample.
 fn survivors(family: Vec<Method>, sample: &Sample, tasks: &[Task], shape: &Shape) -> Vec<Method> {
     let (mut found, mut wrong): (Vec<Method>, Vec<Attempt>) = (Vec::new(), Vec::new());
+    // Random or empty stretches look alike to all, so a winner means little without blocks that tell.
+    let proven = shape.full_blocks >= ENOUGH_BLOCKS;
     for method in family {
-        // Random or empty stretches look alike to all, so a winner means little without blocks that tell.
-        let excluded = |winner| shape.full_blocks >= ENOUGH_BLOCKS && !are_siblings(winner, &method);
-        if found.len() >= MAX_CANDIDATES || found.first().is_some_and(excluded) {
+        let excluded = |winner| proven && !are_siblings(winner, &method);
+        if found.len() >= MAX_OF_FAMILY || found.first().is_some_and(excluded) {
             continue;
         }
         let mut attempt = Attempt::new(method, sample, tasks);
@@ -143,7 +162,10 @@ fn survivors(family: Vec<Method>, sample: &Sample, tasks: &[Task], shape: &Shape
 /// Whether the method reproduces the rest of the sample, too.
 fn is_confirmed(attempt: &mut Attempt, sample: &Sample, tasks: &[Task], shape: &Shape) -> bool {
     match (&attempt.method, tasks) {
-        (Method::Pgzip { block, settings }, [task]) if task.member.plain.len() > 2 * block.bytes() => {
+        // Releases that differ only behind a dictionary may agree on two blocks.
+        (Method::Pgzip { block, settings }, [task])
+            if settings.level < Level::L7 && task.member.plain.len() > 2 * block.bytes() =>
+        {
             let (size, settings) = (block.bytes(), *settings);
             attempt.advance(size) && last_block_fits(settings, size, sample, task, shape)
         }
