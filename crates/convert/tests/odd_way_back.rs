@@ -347,7 +347,7 @@ fn there_and_back(dir: &Path, layers: Vec<Layer>, options: &ToNydusOptions) -> V
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(100) })]
 
     #[test]
     fn odd_layers_come_back(
