@@ -24,6 +24,7 @@ pub struct LibraryGuide;
 mod check;
 mod error;
 mod images;
+pub mod inspect;
 mod list;
 mod nydus_image;
 mod observer;

@@ -61,16 +61,25 @@ impl NydusImage {
         let tree = &self.image.tree;
         let missing = || Error::NoSuchFile { path: path.clone() };
         let start = tree.resolve(path).map_err(|_| missing())?.ok_or_else(missing)?;
-        let counts = tree.link_counts();
-        let mut stack = vec![(path.clone(), start)];
-        Ok(std::iter::from_fn(move || {
-            let (path, id) = stack.pop()?;
-            if let Some(directory) = tree.directory(id) {
-                stack.extend(directory.iter().rev().map(|(name, child)| (path.join(name), child)));
-            }
-            Some(listed(tree, &path, id, counts[id.index()]))
-        }))
+        Ok(list_tree(tree, path.clone(), start).map(|(_, listed)| listed))
     }
+}
+
+/// Everything from `start` on, which is at `path`, in the order of the paths.
+pub(crate) fn list_tree(
+    tree: &Tree,
+    path: EntryPath,
+    start: InodeId,
+) -> impl Iterator<Item = (InodeId, Listed)> + '_ {
+    let counts = tree.link_counts();
+    let mut stack = vec![(path, start)];
+    std::iter::from_fn(move || {
+        let (path, id) = stack.pop()?;
+        if let Some(directory) = tree.directory(id) {
+            stack.extend(directory.iter().rev().map(|(name, child)| (path.join(name), child)));
+        }
+        Some((id, listed(tree, &path, id, counts[id.index()])))
+    })
 }
 
 fn listed(tree: &Tree, path: &EntryPath, id: InodeId, links: u32) -> Listed {

@@ -9,6 +9,7 @@
 mod bytes;
 mod chunk;
 mod compressor;
+mod describe;
 mod digest;
 pub mod dump;
 mod emit;
@@ -32,6 +33,7 @@ mod version;
 pub use bytes::display_bytes;
 pub use chunk::{Chunk, ChunkFlags, ChunkRef, ChunkSize, ChunkSizeError, ChunkTable};
 pub use compressor::{Compressor, DecompressError};
+pub use describe::{Description, Place, describe};
 pub use digest::{BlobId, ChunkDigest, Digester, ParseHexError};
 pub use image::{Blob, BlobFeatures, BlobName, CiLocation, Cipher, Image};
 pub use metadata::{DeviceNumber, Metadata, Timestamp, Xattrs};

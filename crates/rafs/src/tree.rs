@@ -387,6 +387,13 @@ impl Tree {
         })
     }
 
+    /// Every inode that some name leads to, with its link count, in the order in which they were added.
+    pub fn inodes(&self) -> impl Iterator<Item = (InodeId, &Inode, u32)> {
+        let counts = self.link_counts().into_iter();
+        let all = (0..).map(InodeId).zip(&self.inodes).zip(counts);
+        all.filter(|(_, links)| *links > 0).map(|((id, inode), links)| (id, inode, links))
+    }
+
     /// Link counts by [`InodeId::index`]: for a directory 2 plus its sub-directories, else the number of names; 0 for
     /// inodes that no name leads to.
     pub fn link_counts(&self) -> Vec<u32> {

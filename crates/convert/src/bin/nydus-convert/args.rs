@@ -33,6 +33,8 @@ pub enum Command {
     ToOci(ToOci),
     /// Verify one image: digests, structure, every chunk
     Check(Check),
+    /// Show what an image is made of: manifests, layers, bootstrap, blobs, chunks, files
+    Inspect(Inspect),
     /// List files of an image without mounting it
     Ls(Look),
     /// Print a file of an image without mounting it
@@ -204,6 +206,27 @@ pub struct Check {
     pub resources: Resources,
     #[command(flatten)]
     pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// Image to look at
+    pub image: String,
+    /// Images of an index to show: `all`, or platforms like linux/amd64
+    #[arg(long, default_value = "all", env = "NYDUS_CONVERT_PLATFORM")]
+    pub platform: String,
+    /// Open the blobs and show their sections and batches
+    #[arg(long, env = "NYDUS_CONVERT_BLOBS")]
+    pub blobs: bool,
+    /// Show every chunk; opens the blobs
+    #[arg(long, env = "NYDUS_CONVERT_CHUNKS")]
+    pub chunks: bool,
+    /// Show every file with its chunks
+    #[arg(long, env = "NYDUS_CONVERT_FILES")]
+    pub files: bool,
+    /// Print one JSON object instead of text
+    #[arg(long, env = "NYDUS_CONVERT_JSON")]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

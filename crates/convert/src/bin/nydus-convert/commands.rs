@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::CommandFactory;
+use nydus_convert::inspect::{InspectOptions, inspect};
 use nydus_convert::oci::{LayoutSink, LayoutSource, Platform, Reference};
 use nydus_convert::rafs::EntryPath;
 use nydus_convert::{
@@ -16,7 +17,7 @@ use nydus_convert::{
 };
 use serde::Serialize;
 
-use crate::args::{Check, Cli, Command, Look, Output, ToNydus, ToOci};
+use crate::args::{Check, Cli, Command, Inspect, Look, Output, ToNydus, ToOci};
 use crate::lower::{self, UsageError};
 use crate::values::show_size;
 use crate::{progress, signals};
@@ -30,6 +31,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::ToNydus(args) => run_to_nydus(&args),
         Command::ToOci(args) => run_to_oci(&args),
         Command::Check(args) => run_check(&args),
+        Command::Inspect(args) => run_inspect(&args),
         Command::Ls(args) => run_ls(&args),
         Command::Cat(args) => run_cat(&args),
         Command::Completions { shell } => {
@@ -196,6 +198,29 @@ fn print_result(output: &Output, report: &impl Serialize, reference: &str) -> Re
 
 fn print_line(text: &str) -> Result<()> {
     writeln!(stdout(), "{text}").map_err(|error| Error::Output(error).into())
+}
+
+fn run_inspect(args: &Inspect) -> Result<ExitCode> {
+    let name = lower::reference(&args.image)?;
+    let source = open_source(&name)?;
+    let options = InspectOptions {
+        platforms: lower::platforms(&args.platform)?,
+        blobs: args.blobs,
+        chunks: args.chunks,
+        files: args.files,
+    };
+    let report = inspect(&source, &name, &options)?;
+    let mut out = io::BufWriter::new(stdout());
+    let written = if args.json {
+        serde_json::to_writer_pretty(&mut out, &report).map_err(io::Error::from).and_then(|()| writeln!(out))
+    } else {
+        write!(out, "{report}")
+    };
+    match written.and_then(|()| out.flush()) {
+        // Whoever reads has seen enough, as with `| head`.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::Output(error).into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }
 
 fn run_ls(args: &Look) -> Result<ExitCode> {

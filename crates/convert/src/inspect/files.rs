@@ -1,0 +1,60 @@
+//! Files: how many of which type, and each with its chunks.
+
+use std::collections::HashMap;
+
+use nydus_convert_rafs::{EntryPath, Image, InodeId, InodeKind, Tree};
+
+use super::report::{ChunkPlace, InodeCounts, InspectedFile};
+use crate::list::list_tree;
+
+/// Counts the files of an image.
+pub(super) fn count(image: &Image) -> InodeCounts {
+    let mut counts = InodeCounts::default();
+    for (_, inode, links) in image.tree.inodes() {
+        let kind = &inode.kind;
+        match kind {
+            InodeKind::Directory(_) => counts.directories += 1,
+            InodeKind::Regular { size, .. } => {
+                counts.files += 1;
+                counts.file_bytes += size;
+            }
+            InodeKind::Symlink { .. } => counts.symlinks += 1,
+            InodeKind::CharDevice(_) | InodeKind::BlockDevice(_) => counts.devices += 1,
+            InodeKind::Fifo | InodeKind::Socket => counts.pipes += 1,
+        }
+        // The number of links of a directory counts its children.
+        if !matches!(kind, InodeKind::Directory(_)) {
+            counts.further_names += u64::from(links) - 1;
+        }
+    }
+    counts
+}
+
+/// Every name with the chunks behind it, in the order of the paths.
+pub(super) fn list(image: &Image) -> Vec<InspectedFile> {
+    list_tree(&image.tree, EntryPath::root(), image.tree.root())
+        .map(|(id, listed)| {
+            let chunks = match &image.tree.inode(id).kind {
+                InodeKind::Regular { chunks, .. } => {
+                    chunks.iter().map(|at| ChunkPlace { blob: at.blob, index: at.index }).collect()
+                }
+                _ => Vec::new(),
+            };
+            InspectedFile { listed, chunks }
+        })
+        .collect()
+}
+
+/// A path of each of these inodes, in their order.
+pub(super) fn paths_of(tree: &Tree, wanted: &[InodeId]) -> Vec<String> {
+    if wanted.is_empty() {
+        return Vec::new();
+    }
+    let mut names: HashMap<InodeId, String> = HashMap::new();
+    for (id, listed) in list_tree(tree, EntryPath::root(), tree.root()) {
+        if wanted.contains(&id) {
+            names.entry(id).or_insert(listed.path);
+        }
+    }
+    wanted.iter().filter_map(|id| names.get(id).cloned()).collect()
+}
