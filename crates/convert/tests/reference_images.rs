@@ -145,27 +145,39 @@ fn back_and_forth(version: &str, options: &[&str]) {
     }
 }
 
+/// The table of `conformance.rs`, with the builder's options.
+fn every_variant(version: &str, fixed: &[&str]) {
+    for compressor in ["zstd", "lz4_block", "none"] {
+        for digester in ["blake3", "sha256"] {
+            for chunk_size in ["0x1000", "0x20000", "0x100000", "0x1000000"] {
+                let variant =
+                    ["--compressor", compressor, "--digester", digester, "--chunk-size", chunk_size];
+                back_and_forth(version, &[fixed, &variant].concat());
+            }
+        }
+    }
+}
+
 #[test]
 fn version_6_with_a_table_of_contents() {
     support::require!("nydus-image");
-    for compressor in ["zstd", "lz4_block", "none"] {
-        back_and_forth(
-            "6",
-            &["--features", "blob-toc", "--compressor", compressor, "--chunk-size", "0x1000"],
-        );
-    }
+    every_variant("6", &["--features", "blob-toc"]);
 }
 
 #[test]
 fn version_6_without() {
     support::require!("nydus-image");
-    back_and_forth("6", &["--digester", "sha256"]);
+    every_variant("6", &[]);
 }
 
 #[test]
 fn version_5() {
     support::require!("nydus-image");
-    for compressor in ["zstd", "lz4_block", "none"] {
-        back_and_forth("5", &["--compressor", compressor]);
-    }
+    every_variant("5", &[]);
+}
+
+#[test]
+fn version_5_with_aligned_chunks() {
+    support::require!("nydus-image");
+    back_and_forth("5", &["--aligned-chunk"]);
 }
