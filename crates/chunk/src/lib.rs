@@ -25,8 +25,8 @@ mod sha256;
 mod worker;
 
 pub use blob::{
-    BlobError, BlobMeta, BlobReader, BlobTail, BlobWriter, ChunkError, ChunkSource, FinishedBlob, ReadAt,
-    Section, SectionReader, Verified, WriteError,
+    BlobError, BlobMeta, BlobOptions, BlobReader, BlobTail, BlobWriter, ChunkError, ChunkSource,
+    FinishedBlob, ReadAt, Section, SectionReader, Verified, WriteError,
 };
 pub use buffer::Buffers;
 pub use compression::{Compression, CompressionError, ZstdLevel};

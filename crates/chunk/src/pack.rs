@@ -16,15 +16,13 @@ use crate::buffer::Buffer;
 use crate::ordered::{Pipe, Pool};
 use crate::seen::Seen;
 use crate::worker::compress_bound;
-use crate::{BlobWriter, Compression, Group, Worker, WriteError};
+use crate::{BlobOptions, BlobWriter, Compression, Group, Worker, WriteError};
 
 /// How to pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PackOptions {
-    /// What to do to chunks. The blob writer must have been told the same algorithm.
-    pub compressor: Compression,
-    /// How chunks are named. The blob writer must have been told the same.
-    pub digester: Digester,
+    /// What the blob is to be. The blob writer must have been told the same.
+    pub blob: BlobOptions,
     /// No chunk may be longer.
     pub chunk_size: ChunkSize,
     /// Memory for what is under way, plain and stored, in bytes. One group more may be under way at each stage, so
@@ -104,7 +102,7 @@ fn run<E, W: Write>(
     writer: &mut BlobWriter<W>,
 ) -> Result<Packing, PackError<E>> {
     writer.check()?;
-    let &PackOptions { compressor, digester, chunk_size, window_bytes } = options;
+    let &PackOptions { blob: BlobOptions { compressor, digester, .. }, chunk_size, window_bytes } = options;
     let mut input_error = None;
     let groups = groups.map_while(|group| group.map_err(|error| input_error = Some(error)).ok());
     let hashed = pool

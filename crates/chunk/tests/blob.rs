@@ -4,11 +4,11 @@
 mod support;
 
 use nydus_convert_chunk::{
-    BlobError, BlobReader, BlobWriter, ChunkError, Compression, FinishedBlob, WriteError,
+    BlobError, BlobOptions, BlobReader, BlobWriter, ChunkError, Compression, FinishedBlob, WriteError,
 };
 use nydus_convert_rafs::{BlobFeatures, BlobId, BlobName, Chunk, ChunkFlags, Compressor, Digester};
 use proptest::prelude::*;
-use support::{BOOTSTRAP, blob, chunk, open, options, pool};
+use support::{BOOTSTRAP, RAW, blob, chunk, open, options, pool};
 
 fn sample(compressor: &str) -> (Vec<u8>, FinishedBlob, Vec<Vec<u8>>) {
     let chunks: Vec<_> = (0..40).map(chunk).collect();
@@ -57,7 +57,7 @@ fn compressor_of(name: &str) -> Compressor {
 
 #[test]
 fn a_layer_without_chunks() {
-    let tail = BlobWriter::new(Vec::new(), Compressor::Zstd, Digester::Blake3).finish_data().unwrap();
+    let tail = BlobWriter::new(Vec::new(), BlobOptions::default()).finish_data().unwrap();
     assert_eq!(tail.blob(), None);
     let (bytes, finished) = tail.finish(BOOTSTRAP).unwrap();
     assert_eq!(finished.blob, None);
@@ -74,7 +74,7 @@ fn a_layer_without_chunks() {
 
 #[test]
 fn further_sections() {
-    let mut writer = BlobWriter::new(Vec::new(), Compressor::None, Digester::Blake3);
+    let mut writer = BlobWriter::new(Vec::new(), RAW);
     writer.append(Digester::Blake3.digest(b"x"), 1, b"x").unwrap();
     let mut tail = writer.finish_data().unwrap();
     let before = tail.blob().unwrap().compressed_size;

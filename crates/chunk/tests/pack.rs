@@ -7,22 +7,22 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 
 use nydus_convert_chunk::{
-    BlobWriter, Buffers, Compression, PackError, PackOptions, Packing, WriteError, pack,
+    BlobOptions, BlobWriter, Buffers, Compression, PackError, PackOptions, Packing, WriteError, pack,
 };
-use nydus_convert_rafs::{ChunkSize, Compressor, Digester};
+use nydus_convert_rafs::{ChunkSize, Digester};
 use proptest::prelude::*;
-use support::{BOOTSTRAP, blob, chunk, groups, options, pool};
+use support::{BOOTSTRAP, RAW, blob, chunk, groups, options, pool};
 
 /// The same blob, one chunk after the other.
 fn naive(options: &PackOptions, chunks: &[Vec<u8>]) -> (Vec<u8>, Packing) {
-    let mut writer = BlobWriter::new(Vec::new(), options.compressor.compressor(), options.digester);
+    let mut writer = BlobWriter::new(Vec::new(), options.blob);
     let mut known = HashMap::new();
     let mut packing = Packing::default();
     for chunk in chunks {
         packing.plain_bytes += chunk.len() as u64;
-        let digest = options.digester.digest(chunk);
+        let digest = options.blob.digester.digest(chunk);
         let number = *known.entry(chunk).or_insert_with(|| {
-            let stored = match options.compressor {
+            let stored = match options.blob.compressor {
                 Compression::None => chunk.clone(),
                 Compression::Lz4Block => lz4_flex::block::compress(chunk),
                 Compression::Zstd { level } => zstd::bulk::compress(chunk, level.get()).unwrap(),
@@ -51,9 +51,13 @@ proptest! {
     ) {
         let chunks: Vec<_> = numbers.into_iter().map(chunk).collect();
         let options = PackOptions {
-            digester: if sha256 { Digester::Sha256 } else { Digester::Blake3 },
+            blob: BlobOptions {
+                compressor: compressor.parse().unwrap(),
+                digester: if sha256 { Digester::Sha256 } else { Digester::Blake3 },
+                ..BlobOptions::default()
+            },
             window_bytes,
-            ..options(compressor.parse().unwrap())
+            ..options(Compression::None)
         };
         let expected = naive(&options, &chunks);
         for threads in [1, 2, 3, 8] {
@@ -82,7 +86,7 @@ fn equal_chunks_are_stored_once_and_the_first_stores() {
 #[test]
 fn what_the_blob_already_has_is_not_stored_again() {
     let options = options(Compression::default());
-    let mut writer = BlobWriter::new(Vec::new(), Compressor::Zstd, Digester::Blake3);
+    let mut writer = BlobWriter::new(Vec::new(), BlobOptions::default());
     let pool = pool(2);
     let first: Vec<_> = (0..10).map(chunk).collect();
     let second: Vec<_> = (5..15).map(chunk).collect();
@@ -129,7 +133,7 @@ impl Write for Full {
 fn a_full_disk_is_told_once() {
     let chunks: Vec<_> = (0..50).map(chunk).collect();
     let options = options(Compression::None);
-    let mut writer = BlobWriter::new(Full(20_000), Compressor::None, Digester::Blake3);
+    let mut writer = BlobWriter::new(Full(20_000), RAW);
     let error = pack(&pool(2), &options, groups(&chunks, &[]), &mut writer).unwrap_err();
     let PackError::Write(WriteError::Io { offset, source }) = error else { panic!("{error}") };
     assert_eq!(source.kind(), io::ErrorKind::StorageFull);
@@ -153,7 +157,7 @@ fn errors_come_in_the_order_of_the_stream() {
         let run = |lengths: &[usize], room| {
             let input =
                 lengths.iter().map(|&length| if length == 0 { Err("bad layer") } else { Ok(group(length)) });
-            let mut writer = BlobWriter::new(Full(room), Compressor::None, Digester::Blake3);
+            let mut writer = BlobWriter::new(Full(room), RAW);
             let result = pack(&pool, &options, input, &mut writer);
             (result.map(|packing| packing.indexes), writer.chunk_count())
         };
@@ -172,7 +176,7 @@ fn errors_come_in_the_order_of_the_stream() {
 fn an_empty_chunk_is_refused() {
     let mut group = Buffers::new(0).group();
     group.push(b"");
-    let mut writer = BlobWriter::new(Vec::new(), Compressor::None, Digester::Blake3);
+    let mut writer = BlobWriter::new(Vec::new(), RAW);
     let input = [Ok::<_, io::Error>(group)].into_iter();
     let error = pack(&pool(1), &options(Compression::None), input, &mut writer).unwrap_err();
     assert!(matches!(error, PackError::Write(WriteError::ChunkLength { length: 0 })));

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use nydus_convert_chunk::{BlobMeta, BlobReader, BlobWriter, Compression, PackOptions, pack};
+use nydus_convert_chunk::{BlobMeta, BlobOptions, BlobReader, BlobWriter, Compression, PackOptions, pack};
 use nydus_convert_rafs::{BlobId, Chunk, ChunkSize, Compressor, Digester};
 use support::reference::{builder, layer};
 use support::{groups, options, pool};
@@ -37,7 +37,7 @@ fn read(reader: &Reader, records: &[Chunk], compressor: Compressor, digester: Di
 
 /// A blob of the same chunks with the same bootstrap, and its record.
 fn rewrite(options: &PackOptions, chunks: &[Vec<u8>], bootstrap: &[u8]) -> (Reader, BlobId) {
-    let mut writer = BlobWriter::new(Vec::new(), options.compressor.compressor(), options.digester);
+    let mut writer = BlobWriter::new(Vec::new(), options.blob);
     let packing = pack(&pool(2), options, groups(chunks, &[]), &mut writer).unwrap();
     assert_eq!(packing.duplicate_chunks(), 0);
     let (bytes, finished) = writer.finish_data().unwrap().finish(bootstrap).unwrap();
@@ -51,9 +51,13 @@ fn blobs_with_a_table_of_contents() {
     for compressor in ["none", "zstd", "lz4_block"] {
         for (chunk_size, digester) in [(0x1000, Digester::Blake3), (0x10_0000, Digester::Sha256)] {
             let options = PackOptions {
-                digester,
+                blob: BlobOptions {
+                    compressor: compressor.parse().unwrap(),
+                    digester,
+                    ..BlobOptions::default()
+                },
                 chunk_size: ChunkSize::new(chunk_size).unwrap(),
-                ..options(compressor.parse().unwrap())
+                ..options(Compression::None)
             };
             let size = format!("{chunk_size:#x}");
             let args = ["--fs-version", "6", "--features", "blob-toc", "--compressor", compressor];
@@ -67,11 +71,11 @@ fn blobs_with_a_table_of_contents() {
 fn compare(options: &PackOptions, bytes: Vec<u8>) {
     let theirs: Reader = Arc::new(BlobReader::open(bytes).unwrap());
     let verified = theirs.verify(&pool(2), None, None).unwrap();
-    let compressor = options.compressor.compressor();
+    let compressor = options.blob.compressor.compressor();
     let meta = theirs.blob_meta().unwrap().unwrap();
-    let chunks = read(&theirs, &meta.chunks, compressor, options.digester);
+    let chunks = read(&theirs, &meta.chunks, compressor, options.blob.digester);
     let (ours, id) = rewrite(options, &chunks, &theirs.bootstrap().unwrap());
-    if options.compressor == Compression::None {
+    if options.blob.compressor == Compression::None {
         assert!(data(&ours) == data(&theirs), "chunk data");
         assert_eq!(ours.section("blob.meta").unwrap(), theirs.section("blob.meta").unwrap());
         // Of the small metadata every libzstd makes the same frames, so here nothing is left to differ.
@@ -136,6 +140,6 @@ fn a_layer_without_chunks() {
     assert!(command.arg(&blob).arg(&layer).output().unwrap().status.success());
     let theirs: Reader = Arc::new(BlobReader::open(std::fs::read(&blob).unwrap()).unwrap());
     let verified = theirs.verify(&pool(1), None, None).unwrap();
-    let tail = BlobWriter::new(Vec::new(), Compressor::Zstd, Digester::Blake3).finish_data().unwrap();
+    let tail = BlobWriter::new(Vec::new(), BlobOptions::default()).finish_data().unwrap();
     assert_eq!(tail.finish(&theirs.bootstrap().unwrap()).unwrap().1.id, verified.id);
 }

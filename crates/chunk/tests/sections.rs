@@ -6,8 +6,8 @@ mod support;
 use std::io::{self, Read};
 
 use nydus_convert_chunk::{BlobError, BlobReader, BlobWriter, WriteError};
-use nydus_convert_rafs::{Compressor, Digester};
-use support::{BOOTSTRAP, blob, chunk, options, pool};
+use nydus_convert_rafs::Digester;
+use support::{BOOTSTRAP, RAW, blob, chunk, options, pool};
 
 fn content(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at * at / 7 % 253) as u8).collect()
@@ -15,7 +15,7 @@ fn content(length: usize) -> Vec<u8> {
 
 fn sample() -> (Vec<u8>, Vec<u8>) {
     let long = content(700_000);
-    let mut writer = BlobWriter::new(Vec::new(), Compressor::None, Digester::Blake3);
+    let mut writer = BlobWriter::new(Vec::new(), RAW);
     writer.append(Digester::Blake3.digest(b"x"), 1, b"x").unwrap();
     let mut tail = writer.finish_data().unwrap();
     let mut source = [&long[..], b"rest"].concat().into_iter().collect::<std::collections::VecDeque<u8>>();
@@ -34,7 +34,7 @@ fn sample() -> (Vec<u8>, Vec<u8>) {
 #[test]
 fn a_streamed_section_is_the_same_as_one_in_memory() {
     let (bytes, long) = sample();
-    let mut writer = BlobWriter::new(Vec::new(), Compressor::None, Digester::Blake3);
+    let mut writer = BlobWriter::new(Vec::new(), RAW);
     writer.append(Digester::Blake3.digest(b"x"), 1, b"x").unwrap();
     let mut tail = writer.finish_data().unwrap();
     tail.section("streamed", &long, false).unwrap();
@@ -111,7 +111,7 @@ fn wrong_lengths_are_errors() {
 
 #[test]
 fn a_source_that_is_too_short() {
-    let mut tail = BlobWriter::new(Vec::new(), Compressor::None, Digester::Blake3).finish_data().unwrap();
+    let mut tail = BlobWriter::new(Vec::new(), RAW).finish_data().unwrap();
     assert!(matches!(tail.section_from("", 1, &b"x"[..]), Err(WriteError::SectionName { .. })));
     let error = tail.section_from("short", 10, &b"x"[..]).unwrap_err();
     let WriteError::SectionSource { name, length: 10, source, .. } = error else { panic!("{error:?}") };

@@ -9,11 +9,12 @@ use zerocopy::little_endian::U32;
 use crate::{Image, v5, v6};
 
 /// A version of the format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum FsVersion {
     /// The format of its own.
     V5,
     /// The one that is also EROFS.
+    #[default]
     V6,
 }
 

@@ -10,10 +10,13 @@
 //! ```
 //! Headers are GNU tar headers and stand behind what they describe, so a blob can be written in one pass into a
 //! pipe, and is read from its end. A layer without chunks has no `image.blob`, `blob.meta` and `blob.digest`.
+//!
+//! Blobs of RAFS v5 have chunks, further sections and the bootstrap, nothing else, and only chunks are compressed.
 
 mod chunks;
 mod error;
 mod information;
+mod options;
 mod reader;
 mod section_reader;
 mod sections;
@@ -26,6 +29,7 @@ mod writer;
 pub use chunks::ChunkSource;
 pub(crate) use chunks::{Place, length_of};
 pub use error::{BlobError, ChunkError};
+pub use options::BlobOptions;
 pub use reader::{BlobMeta, BlobReader};
 pub use section_reader::SectionReader;
 pub use sections::Section;

@@ -1,10 +1,10 @@
-//! The back of a blob: further sections, the bootstrap, the table of contents, and with them the blob's identity.
+//! The back of a blob: further sections, the bootstrap, in v6 the table of contents, and with them the blob's identity.
 
 use std::borrow::Cow;
 use std::io::{Read, Write};
 
 use nydus_convert_rafs::meta::{section, toc, toc::TocEntry};
-use nydus_convert_rafs::{Blob, BlobFeatures, BlobId, BlobName, Compressor};
+use nydus_convert_rafs::{Blob, BlobFeatures, BlobId, BlobName, Compressor, FsVersion};
 
 use super::stream::{Stream, WriteError};
 use crate::sha256::Sha256;
@@ -19,6 +19,7 @@ const PIECE: usize = 256 << 10;
 /// A blob whose chunk data is complete.
 pub struct BlobTail<W> {
     stream: Stream<W>,
+    version: FsVersion,
     entries: Vec<TocEntry>,
     blob: Option<Blob>,
 }
@@ -33,25 +34,31 @@ pub struct FinishedBlob {
     /// The blob as a merged bootstrap lists it: named, its bootstrap no longer its own, and, as the reference has
     /// it, without table of contents. `None` if the layer has no chunk: then no bootstrap lists it.
     pub blob: Option<Blob>,
-    /// SHA-256 of the table of contents with its header.
+    /// SHA-256 of the table of contents with its header; zero in v5, which has none.
     pub toc_digest: [u8; 32],
-    /// Length of the table of contents with its header in bytes.
+    /// Length of the table of contents with its header in bytes; 0 in v5.
     pub toc_size: u32,
 }
 
 impl<W: Write> BlobTail<W> {
-    pub(super) fn new(stream: Stream<W>, entries: Vec<TocEntry>, blob: Option<Blob>) -> Self {
-        Self { stream, entries, blob }
+    pub(super) fn new(
+        stream: Stream<W>,
+        version: FsVersion,
+        entries: Vec<TocEntry>,
+        blob: Option<Blob>,
+    ) -> Self {
+        Self { stream, version, entries, blob }
     }
 
     /// The blob as the layer's own bootstrap must list it; `None` if the layer has no chunk. Its `compressed_size`
-    /// is where the bootstrap will start, so ask after all further sections are written.
+    /// is where the bootstrap will start, so ask after all further sections are written. In v5 it is where the chunk
+    /// data and its header end, from which readers take the end of the chunk data.
     pub fn blob(&self) -> Option<&Blob> {
         self.blob.as_ref()
     }
 
     /// Writes a further section; clients skip what they do not know. With `compress` it becomes a zstd frame, if
-    /// that is smaller. The name has 1 to 16 bytes, none of them NUL.
+    /// that is smaller and there is a table of contents to say so. The name has 1 to 16 bytes, none of them NUL.
     pub fn section(&mut self, name: &str, bytes: &[u8], compress: bool) -> Result<(), WriteError> {
         self.check_name(name)?;
         self.write_section(name, bytes, compress)?;
@@ -102,7 +109,7 @@ impl<W: Write> BlobTail<W> {
 
     /// The bootstrap will start behind what was written last.
     fn move_bootstrap(&mut self) {
-        if let Some(blob) = &mut self.blob {
+        if let (Some(blob), FsVersion::V6) = (&mut self.blob, self.version) {
             blob.compressed_size = self.stream.position();
         }
     }
@@ -110,9 +117,10 @@ impl<W: Write> BlobTail<W> {
     /// Writes the layer's bootstrap and the table of contents, flushes the sink and gives it back.
     pub fn finish(mut self, bootstrap: &[u8]) -> Result<(W, FinishedBlob), WriteError> {
         self.write_section(section::IMAGE_BOOT, bootstrap, true)?;
-        let mut table = toc::write(&self.entries)?;
-        table.extend(section::write(section::TOC, table.len() as u64));
-        self.stream.write(&table)?;
+        let (toc_digest, toc_size) = match self.version {
+            FsVersion::V5 => ([0; 32], 0),
+            FsVersion::V6 => self.write_table()?,
+        };
         let id = BlobId(self.stream.digest());
         let size = self.stream.position();
         let blob = self.blob.map(|blob| Blob {
@@ -120,20 +128,25 @@ impl<W: Write> BlobTail<W> {
             features: blob.features.difference(BlobFeatures::INLINED_FS_META),
             ..blob
         });
-        let finished = FinishedBlob {
-            id,
-            size,
-            blob,
-            toc_digest: Sha256::of(&table),
-            // A handful of entries of 128 bytes.
-            toc_size: table.len() as u32,
-        };
+        let finished = FinishedBlob { id, size, blob, toc_digest, toc_size };
         Ok((self.stream.finish()?, finished))
     }
 
+    /// Gives the digest and the length of the table with its header.
+    fn write_table(&mut self) -> Result<([u8; 32], u32), WriteError> {
+        let mut table = toc::write(&self.entries)?;
+        table.extend(section::write(section::TOC, table.len() as u64));
+        self.stream.write(&table)?;
+        // A handful of entries of 128 bytes.
+        Ok((Sha256::of(&table), table.len() as u32))
+    }
+
     fn write_section(&mut self, name: &str, bytes: &[u8], compress: bool) -> Result<(), WriteError> {
-        let (stored, compressor) =
-            if compress { shrink(name, bytes)? } else { (Cow::Borrowed(bytes), Compressor::None) };
+        let (stored, compressor) = if compress && self.version == FsVersion::V6 {
+            shrink(name, bytes)?
+        } else {
+            (Cow::Borrowed(bytes), Compressor::None)
+        };
         self.entries.push(TocEntry {
             name: name.to_owned(),
             compressor,

@@ -1,28 +1,31 @@
 //! The front of a blob: chunk data, and the metadata that grows with it.
+//!
+//! A blob of RAFS v5 has neither chunk information nor digests nor a table of contents: its chunks lie back to back in
+//! the plain address space too, and only bootstraps know where.
 
 use std::io::Write;
 
 use nydus_convert_rafs::meta::{ci, section, toc::TocEntry};
 use nydus_convert_rafs::{
     Blob, BlobFeatures, BlobName, Chunk, ChunkDigest, ChunkFlags, ChunkTable, CiLocation, Cipher, Compressor,
-    Digester, limits,
+    FsVersion, limits,
 };
 
+use super::options::BlobOptions;
 use super::stream::{Stream, WriteError};
 use super::tail::{self, BlobTail};
 use crate::sha256::Sha256;
 
-/// Chunks start at multiples of this in the plain address space.
+/// Chunks of v6 start at multiples of this in the plain address space.
 const ALIGNMENT: u64 = 4096;
 
-/// Writes a RAFS v6 blob with inline metadata and table of contents, in one pass: chunks are appended in the order
+/// Writes a blob with inline metadata, of RAFS v6 with table of contents, in one pass: chunks are appended in the order
 /// of their numbers, then [`BlobWriter::finish_data`] goes on to the rest.
 ///
 /// Per chunk some 70 bytes are kept. The sink gets few large writes; [`crate::pack`] hands over a group at once.
 pub struct BlobWriter<W> {
     stream: Stream<W>,
-    compressor: Compressor,
-    digester: Digester,
+    options: BlobOptions,
     limits: Limits,
     /// Every chunk with a number. The first `stored` are in the stream, the others are announced.
     chunks: Vec<Chunk>,
@@ -50,13 +53,13 @@ impl Limits {
 
 impl<W: Write> BlobWriter<W> {
     /// Starts a blob at the beginning of `sink`. The algorithms are recorded; the caller compresses and hashes.
-    pub fn new(sink: W, compressor: Compressor, digester: Digester) -> Self {
-        Self::with_limits(sink, compressor, digester, Limits::FORMAT)
+    pub fn new(sink: W, options: BlobOptions) -> Self {
+        Self::with_limits(sink, options, Limits::FORMAT)
     }
 
-    pub(super) fn with_limits(sink: W, compressor: Compressor, digester: Digester, limits: Limits) -> Self {
+    pub(super) fn with_limits(sink: W, options: BlobOptions, limits: Limits) -> Self {
         let stream = Stream::new(sink, limits.stored);
-        Self { stream, compressor, digester, limits, chunks: Vec::new(), stored: 0, plain: 0 }
+        Self { stream, options, limits, chunks: Vec::new(), stored: 0, plain: 0 }
     }
 
     /// Appends one chunk of `plain_size` bytes with its digest, and gives its number. `stored` is what the
@@ -95,7 +98,11 @@ impl<W: Write> BlobWriter<W> {
         let Some(number) = u32::try_from(self.chunks.len()).ok().filter(|number| *number < limit) else {
             return Err(self.fail(WriteError::TooManyChunks { limit }));
         };
-        let end = self.plain + u64::from(length).next_multiple_of(ALIGNMENT);
+        let alignment = match self.options.version {
+            FsVersion::V5 => 1,
+            FsVersion::V6 => ALIGNMENT,
+        };
+        let end = self.plain + u64::from(length).next_multiple_of(alignment);
         if end > self.limits.plain {
             return Err(self.fail(WriteError::TooManyPlainBytes { limit: self.limits.plain }));
         }
@@ -152,22 +159,28 @@ impl<W: Write> BlobWriter<W> {
         self.fail(WriteError::Abandoned)
     }
 
-    /// Ends the chunk data and writes what describes it: headers, CI, digests.
+    /// Ends the chunk data and writes what describes it: a header, and in v6 CI and digests with theirs.
     pub fn finish_data(mut self) -> Result<BlobTail<W>, WriteError> {
         if self.stored != self.chunks.len() {
             return Err(WriteError::Abandoned);
         }
         if self.chunks.is_empty() {
-            return Ok(BlobTail::new(self.stream, Vec::new(), None));
+            return Ok(BlobTail::new(self.stream, self.options.version, Vec::new(), None));
         }
         let mut entries = vec![self.write_data_header()?];
-        let ci = self.write_ci(&mut entries)?;
-        entries.push(self.write_digests()?);
+        let (features, ci) = match self.options.version {
+            FsVersion::V5 => (FEATURES_V5, CiLocation::default()),
+            FsVersion::V6 => {
+                let ci = self.write_ci(&mut entries)?;
+                entries.push(self.write_digests()?);
+                (FEATURES, ci)
+            }
+        };
         let blob = Blob {
             name: BlobName::ThisBlob,
-            features: FEATURES,
-            compressor: self.compressor,
-            digester: self.digester,
+            features,
+            compressor: self.options.compressor.compressor(),
+            digester: self.options.digester,
             chunk_count: self.count(),
             compressed_size: self.stream.position(),
             uncompressed_size: self.plain,
@@ -179,7 +192,7 @@ impl<W: Write> BlobWriter<W> {
             cipher: Cipher::None,
             chunks: table_of(self.chunks),
         };
-        Ok(BlobTail::new(self.stream, entries, Some(blob)))
+        Ok(BlobTail::new(self.stream, self.options.version, entries, Some(blob)))
     }
 
     fn count(&self) -> u32 {
@@ -269,6 +282,10 @@ pub(super) const FEATURES: BlobFeatures = BlobFeatures::ALIGNED
     .union(BlobFeatures::HAS_TOC)
     .union(BlobFeatures::CAP_TAR_TOC);
 
+/// The same in v5.
+const FEATURES_V5: BlobFeatures =
+    BlobFeatures::INLINED_FS_META.union(BlobFeatures::HAS_TAR_HEADER).union(BlobFeatures::CAP_TAR_TOC);
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -277,7 +294,7 @@ mod tests {
     const DIGEST: ChunkDigest = ChunkDigest([1; 32]);
 
     fn writer(limits: Limits) -> BlobWriter<Vec<u8>> {
-        BlobWriter::with_limits(Vec::new(), Compressor::Zstd, Digester::Blake3, limits)
+        BlobWriter::with_limits(Vec::new(), BlobOptions::default(), limits)
     }
 
     #[test]
@@ -324,5 +341,26 @@ mod tests {
         );
         let tail = blob.finish_data().unwrap();
         assert_eq!(tail.blob().unwrap().uncompressed_size, 16384);
+    }
+
+    #[test]
+    fn addresses_of_version_5_have_no_gaps() {
+        let options = BlobOptions { version: FsVersion::V5, ..BlobOptions::default() };
+        let mut blob = BlobWriter::new(Vec::new(), options);
+        for (plain, stored) in [(10, &b"0123456789"[..]), (5000, b"abc"), (4096, b"x")] {
+            blob.append(DIGEST, plain, stored).unwrap();
+        }
+        let at = |chunk: &Chunk| (chunk.compressed_offset, chunk.uncompressed_offset, chunk.flags.bits());
+        assert_eq!(blob.chunks().iter().map(at).collect::<Vec<_>>(), [(0, 0, 0), (10, 10, 1), (13, 5010, 1)]);
+        let mut tail = blob.finish_data().unwrap();
+        tail.section("further", b"section", true).unwrap();
+        let blob = tail.blob().unwrap();
+        assert_eq!((blob.uncompressed_size, blob.features.bits()), (9106, 0x5000_0002));
+        // Readers take the end of the chunk data from this, less a header.
+        assert_eq!(blob.compressed_size, 14 + 512);
+        let (_, finished) = tail.finish(b"bootstrap").unwrap();
+        assert_eq!(finished.blob.unwrap().features.bits(), 0x5000_0000);
+        assert_eq!((finished.toc_size, finished.toc_digest), (0, [0; 32]));
+        assert_eq!(finished.size, 14 + 512 + 7 + 512 + 9 + 512);
     }
 }

@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use nydus_convert_chunk::ordered::Pool;
 use nydus_convert_chunk::{
-    BlobReader, BlobWriter, Buffers, Compression, FinishedBlob, Group, PackOptions, Packing, pack,
+    BlobOptions, BlobReader, BlobWriter, Buffers, Compression, FinishedBlob, Group, PackOptions, Packing,
+    pack,
 };
-use nydus_convert_rafs::{ChunkSize, Digester};
+use nydus_convert_rafs::{ChunkSize, Digester, FsVersion};
 
 pub const BOOTSTRAP: &[u8] = &[42; 9000];
 
@@ -21,12 +22,15 @@ pub fn pool(threads: usize) -> Pool {
 
 pub fn options(compressor: Compression) -> PackOptions {
     PackOptions {
-        compressor,
-        digester: Digester::Blake3,
+        blob: BlobOptions { compressor, ..BlobOptions::default() },
         chunk_size: ChunkSize::default(),
         window_bytes: 1 << 20,
     }
 }
+
+/// Of blobs whose chunks are raw.
+pub const RAW: BlobOptions =
+    BlobOptions { version: FsVersion::V6, compressor: Compression::None, digester: Digester::Blake3 };
 
 /// Compressible, incompressible and constant chunks by number; equal numbers are equal chunks.
 pub fn chunk(number: usize) -> Vec<u8> {
@@ -67,7 +71,7 @@ pub fn blob(
     chunks: &[Vec<u8>],
     cuts: &[usize],
 ) -> (Vec<u8>, Packing, FinishedBlob) {
-    let mut writer = BlobWriter::new(Vec::new(), options.compressor.compressor(), options.digester);
+    let mut writer = BlobWriter::new(Vec::new(), options.blob);
     let packing = pack(pool, options, groups(chunks, cuts), &mut writer).unwrap();
     let (bytes, finished) = writer.finish_data().unwrap().finish(BOOTSTRAP).unwrap();
     (bytes, packing, finished)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nydus_convert_chunk::ordered::Pool;
-use nydus_convert_chunk::{BlobWriter, Buffers, PackOptions, pack};
+use nydus_convert_chunk::{BlobOptions, BlobWriter, Buffers, PackOptions, pack};
 use nydus_convert_oci::{
     self as oci, Algorithm, Compression, Descriptor, DiffId, Digest, ErrorKind, Hasher, Sink, Source,
     decompress_watched,
@@ -116,7 +116,7 @@ impl LayerRun<'_> {
         let mut entries = Entries::new(plain, Buffers::new(window_bytes), options);
 
         let sink = self.sink.blob()?.prehashed();
-        let mut writer = BlobWriter::new(sink, self.fs.compression.compressor(), self.fs.digester);
+        let mut writer = BlobWriter::new(sink, self.blob_options());
         let groups = entries.by_ref().inspect(|_| self.observer.layer_advanced(label, advanced.take()));
         let packing = pack(self.pool, &self.pack_options(window_bytes), groups, &mut writer)?;
         let (plain, mut contents, recording) = entries.finish()?;
@@ -152,12 +152,11 @@ impl LayerRun<'_> {
     }
 
     fn pack_options(&self, window_bytes: usize) -> PackOptions {
-        PackOptions {
-            compressor: self.fs.compression,
-            digester: self.fs.digester,
-            chunk_size: self.fs.chunk_size,
-            window_bytes,
-        }
+        PackOptions { blob: self.blob_options(), chunk_size: self.fs.chunk_size, window_bytes }
+    }
+
+    fn blob_options(&self) -> BlobOptions {
+        BlobOptions { compressor: self.fs.compression, digester: self.fs.digester, ..BlobOptions::default() }
     }
 
     /// The bootstrap of the layer alone; gives the tree back, merging needs it.
