@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use nydus_convert::oci::{LayoutSink, LayoutSource, Reference};
-use nydus_convert::rafs::{ChunkSize, Digester};
+use nydus_convert::rafs::{ChunkSize, Digester, FsVersion};
 use nydus_convert::{Compression, FsOptions, Stop, ToNydusOptions, to_nydus};
 use oracle::{File, Files};
 use serde_json::Value;
@@ -24,7 +24,12 @@ const EMPTY_XATTR: &[&str] = &["\"etc/empty\": xattrs [\"user.empty\"=] != []"];
 
 fn options(compression: &str, digester: Digester, chunk_size: u64) -> FsOptions {
     let compression: Compression = compression.parse().unwrap();
-    FsOptions { compression, digester, chunk_size: ChunkSize::new(chunk_size).unwrap() }
+    FsOptions {
+        compression,
+        digester,
+        chunk_size: ChunkSize::new(chunk_size).unwrap(),
+        ..FsOptions::default()
+    }
 }
 
 /// Converts `latest` of the layout `source` into the layout `target` and gives the report as JSON.
@@ -202,11 +207,61 @@ fn odd_things_in_every_form() {
     compare(dir.path(), &every_form(), &[]);
 }
 
+/// The table of `conformance.rs` where only newer readers read it.
+fn every_batched_form() -> Vec<FsOptions> {
+    let mut all = Vec::new();
+    for compression in ["zstd", "lz4_block", "none"] {
+        for digester in [Digester::Blake3, Digester::Sha256] {
+            for (chunk_size, batch_size) in
+                [(4 << 10, 4 << 10), (128 << 10, 128 << 10), (1 << 20, 128 << 10), (16 << 20, 1 << 20)]
+            {
+                all.push(FsOptions { batch_size, ..options(compression, digester, chunk_size) });
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn batches_of_small_files() {
+    support::require!("umoci", "root");
+    let dir = tempdir().unwrap();
+    Layout::of(odd_layers()).write(dir.path());
+    compare(dir.path(), &every_batched_form(), &[]);
+}
+
+/// A stored chunk of 16 MiB has no place in the records that batches need, but as a batch of its own.
+#[test]
+fn the_largest_raw_chunk_beside_batches() {
+    support::require!("umoci", "root");
+    let dir = tempdir().unwrap();
+    let tar = Tar::new().file("small", "small").file("noise", noise((16 << 20) + 5)).file("last", "last");
+    Layout::of([Layer::new(tar.finish())]).write(dir.path());
+    let batched =
+        |compression| FsOptions { batch_size: 64 << 10, ..options(compression, Digester::Blake3, 16 << 20) };
+    compare(dir.path(), &["zstd", "none"].map(batched), &[]);
+}
+
+#[test]
+fn version_5() {
+    support::require!("umoci", "root");
+    let dir = tempdir().unwrap();
+    Layout::of(odd_layers()).write(dir.path());
+    let version_5 = |fs| FsOptions { version: FsVersion::V5, ..fs };
+    let aligned = FsOptions { aligned_chunks: true, ..options("zstd", Digester::Blake3, 64 << 10) };
+    let all: Vec<FsOptions> = every_form().into_iter().chain([aligned]).map(version_5).collect();
+    compare(dir.path(), &all, &[]);
+}
+
 #[test]
 fn a_whole_distribution() {
     support::require!("umoci", "root");
     let Some(source) = support::debian::debian_image() else { return };
-    compare(&source, &[FsOptions::default()], &[]);
+    compare(
+        &source,
+        &[FsOptions::default(), FsOptions { batch_size: 256 << 10, ..FsOptions::default() }],
+        &[],
+    );
 }
 
 /// A comparison that cannot fail would prove nothing: one flipped byte of a blob must stop the reader.

@@ -15,6 +15,8 @@ use crate::buffer::Buffer;
 pub struct Group {
     buffer: Buffer,
     ends: Vec<usize>,
+    /// Positions of chunks that are whole files, ascending.
+    files: Vec<usize>,
 }
 
 impl Group {
@@ -22,7 +24,7 @@ impl Group {
     pub const TARGET: usize = 256 << 10;
 
     pub(crate) fn new(buffer: Buffer) -> Self {
-        Self { buffer, ends: Vec::new() }
+        Self { buffer, ends: Vec::new(), files: Vec::new() }
     }
 
     /// Whether a chunk of `length` bytes should still go into this group: into an empty one any may, after that
@@ -59,6 +61,13 @@ impl Group {
         Ok(())
     }
 
+    /// Says that the chunk added last is all of a file. Such chunks may be stored in batches.
+    pub fn mark_file(&mut self) {
+        if let Some(last) = self.ends.len().checked_sub(1).filter(|last| self.files.last() != Some(last)) {
+            self.files.push(last);
+        }
+    }
+
     /// Number of chunks.
     pub fn len(&self) -> usize {
         self.ends.len()
@@ -78,6 +87,12 @@ impl Group {
     pub fn chunks(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         let mut start = 0;
         self.ends.iter().map(move |&end| &self.buffer.filled()[std::mem::replace(&mut start, end)..end])
+    }
+
+    /// For each chunk whether it is all of a file.
+    pub(crate) fn is_file(&self) -> impl Iterator<Item = bool> + '_ {
+        let mut files = self.files.iter().copied().peekable();
+        (0..self.len()).map(move |position| files.next_if_eq(&position).is_some())
     }
 
     /// All chunks as one run of bytes.
@@ -135,6 +150,9 @@ mod tests {
         });
         assert_eq!(filled, Ok(4));
         assert_eq!(group.chunks().collect::<Vec<_>>(), [&b"one"[..], b"two", b"three", b"four"]);
+        group.mark_file();
+        group.mark_file();
+        assert_eq!(group.is_file().collect::<Vec<_>>(), [false, false, false, true]);
         assert_eq!((group.len(), group.bytes()), (4, 15));
         assert!(group.fits(Group::TARGET - 15) && !group.fits(Group::TARGET - 14));
         assert!(!group.fits(usize::MAX));

@@ -12,6 +12,7 @@
 #![deny(unsafe_code)]
 #![deny(missing_docs)]
 
+mod batcher;
 mod blob;
 mod buffer;
 mod cipher;

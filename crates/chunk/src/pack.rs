@@ -12,6 +12,8 @@ use std::io::{self, Write};
 use nydus_convert_rafs::{ChunkDigest, ChunkSize, Digester};
 use thiserror::Error;
 
+use crate::batcher::{Batcher, Units};
+use crate::blob::Unit;
 use crate::buffer::Buffer;
 use crate::ordered::{Pipe, Pool};
 use crate::seen::Seen;
@@ -102,7 +104,9 @@ fn run<E, W: Write>(
     writer: &mut BlobWriter<W>,
 ) -> Result<Packing, PackError<E>> {
     writer.check()?;
-    let &PackOptions { blob: BlobOptions { compressor, digester, .. }, chunk_size, window_bytes } = options;
+    let &PackOptions { blob, chunk_size, window_bytes } = options;
+    let BlobOptions { compressor, digester, batch_size, .. } = blob;
+    let mut batcher = (batch_size > 0).then(|| Batcher::new(batch_size));
     let mut input_error = None;
     let groups = groups.map_while(|group| group.map_err(|error| input_error = Some(error)).ok());
     let hashed = pool
@@ -114,7 +118,14 @@ fn run<E, W: Write>(
     let mut packing = Packing::default();
     let mut seen = Seen::over(writer.chunks());
     for hashed in hashed {
-        let Some(fresh) = deduplicate(hashed, chunk_size, &mut seen, writer, &mut packing)? else { continue };
+        let Some(new) = deduplicate(hashed, chunk_size, &mut seen, writer, &mut packing)? else { continue };
+        let fresh = match &mut batcher {
+            Some(batcher) => Fresh::from(batcher.add(new.group, &new.positions)),
+            None => new,
+        };
+        if fresh.positions.is_empty() {
+            continue;
+        }
         while !storing.has_room()
             && let Some(stored) = storing.pop()
         {
@@ -126,6 +137,10 @@ fn run<E, W: Write>(
         while let Some(stored) = storing.pop_ready() {
             append(stored, writer, &mut packing)?;
         }
+    }
+    // An input that failed leaves nothing behind that is worth storing.
+    if let Some(rest) = batcher.and_then(|mut batcher| batcher.finish()).filter(|_| input_error.is_none()) {
+        storing.push(2 * rest.group.memory(), Fresh::from(rest));
     }
     while let Some(stored) = storing.pop() {
         append(stored, writer, &mut packing)?;
@@ -150,6 +165,14 @@ impl Hashed {
 struct Fresh {
     group: Group,
     positions: Vec<usize>,
+    /// With batches, where all are new: of how many chunks each is a batch, 0 for a chunk by itself.
+    members: Option<Vec<usize>>,
+}
+
+impl From<Units> for Fresh {
+    fn from(Units { group, members }: Units) -> Self {
+        Self { positions: (0..group.len()).collect(), group, members: Some(members) }
+    }
 }
 
 /// Numbers every chunk of a group. `None` if none of them is new.
@@ -178,25 +201,30 @@ fn deduplicate<E, W: Write>(
         };
         packing.indexes.push(number);
     }
-    Ok((!positions.is_empty()).then_some(Fresh { group, positions }))
+    Ok((!positions.is_empty()).then_some(Fresh { group, positions, members: None }))
 }
 
 /// New chunks as they go into the blob, back to back.
 struct Stored {
     bytes: Buffer,
-    lengths: Vec<usize>,
+    units: Vec<Unit>,
 }
 
 fn store(worker: &mut Worker, compression: Compression, fresh: Fresh) -> io::Result<Stored> {
-    let Fresh { group, positions } = fresh;
+    let Fresh { group, positions, members } = fresh;
+    let unit = |position: usize, chunk: &[u8], stored| match &members {
+        None => Unit::Chunk { stored, crc32: None },
+        Some(members) => Units::unit(members[position], stored, || crc32c::crc32c(chunk)),
+    };
     if compression == Compression::None && positions.len() == group.len() {
-        let lengths = group.chunks().map(<[u8]>::len).collect();
-        return Ok(Stored { bytes: group.into_buffer(), lengths });
+        let units = group.chunks().enumerate().map(|(position, chunk)| unit(position, chunk, chunk.len()));
+        let units = units.collect();
+        return Ok(Stored { units, bytes: group.into_buffer() });
     }
     let mut bytes = group.sibling_buffer();
     // At once what will mostly do, so that the buffer does not grow chunk by chunk.
     bytes.space(compress_bound(compression, group.bytes()));
-    let mut lengths = Vec::with_capacity(positions.len());
+    let mut units = Vec::with_capacity(positions.len());
     let mut positions = positions.into_iter().peekable();
     for (position, chunk) in group.chunks().enumerate() {
         if positions.next_if_eq(&position).is_none() {
@@ -213,9 +241,9 @@ fn store(worker: &mut Worker, compression: Compression, fresh: Fresh) -> io::Res
                 chunk.len()
             }
         };
-        lengths.push(length);
+        units.push(unit(position, chunk, length));
     }
-    Ok(Stored { bytes, lengths })
+    Ok(Stored { bytes, units })
 }
 
 fn append<E, W: Write>(
@@ -223,8 +251,8 @@ fn append<E, W: Write>(
     writer: &mut BlobWriter<W>,
     packing: &mut Packing,
 ) -> Result<(), PackError<E>> {
-    let Stored { bytes, lengths } = stored.map_err(PackError::Compress)?;
-    writer.store(bytes.filled(), lengths)?;
+    let Stored { bytes, units } = stored.map_err(PackError::Compress)?;
+    writer.store(bytes.filled(), units)?;
     packing.stored += bytes.filled().len() as u64;
     Ok(())
 }

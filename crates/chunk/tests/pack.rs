@@ -7,11 +7,11 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 
 use nydus_convert_chunk::{
-    BlobOptions, BlobWriter, Buffers, Compression, PackError, PackOptions, Packing, WriteError, pack,
+    BlobOptions, BlobWriter, Buffers, Compression, PackError, PackOptions, Packing, Worker, WriteError, pack,
 };
-use nydus_convert_rafs::{ChunkSize, Digester};
+use nydus_convert_rafs::{BlobFeatures, ChunkSize, Digester};
 use proptest::prelude::*;
-use support::{BOOTSTRAP, RAW, blob, chunk, groups, options, pool};
+use support::{BOOTSTRAP, RAW, blob, chunk, groups, open, options, pool};
 
 /// The same blob, one chunk after the other.
 fn naive(options: &PackOptions, chunks: &[Vec<u8>]) -> (Vec<u8>, Packing) {
@@ -64,6 +64,35 @@ proptest! {
             let (bytes, packing, _) = blob(&pool(threads), &options, &chunks, &cuts);
             prop_assert!(bytes == expected.0, "{threads} threads");
             prop_assert_eq!(&packing, &expected.1);
+        }
+    }
+}
+
+/// Batches, too, depend on chunks and options alone; and their members come back.
+#[test]
+fn batches_do_not_show_threads_or_groups() {
+    let chunks: Vec<_> = (0..200).map(|number| chunk(number % 170)).collect();
+    for compressor in ["none", "lz4_block", "zstd"] {
+        let mut options = options(compressor.parse().unwrap());
+        options.blob.batch_size = 16 << 10;
+        let mut first = None;
+        for (threads, cuts, window_bytes) in
+            [(1, &[200][..], 1 << 20), (2, &[1, 7, 30], 0), (8, &[3], 50_000)]
+        {
+            let options = PackOptions { window_bytes, ..options };
+            let made = blob(&pool(threads), &options, &chunks, cuts);
+            let (bytes, packing, finished) = first.get_or_insert_with(|| made.clone());
+            assert!((&made.0, &made.1) == (&*bytes, &*packing), "{compressor}, {threads} threads");
+            let record = finished.blob.as_ref().unwrap();
+            assert!(record.features.contains(BlobFeatures::BATCH | BlobFeatures::CHUNK_INFO_V2));
+        }
+        let (bytes, packing, finished) = first.unwrap();
+        let record = finished.blob.unwrap();
+        let source = open(&bytes).chunks_of(&record).unwrap();
+        let (mut worker, mut plain) = (Worker::default(), Vec::new());
+        for (chunk, number) in chunks.iter().zip(packing.indexes) {
+            source.read_chunk(&mut worker, number, record.chunks.get(number).unwrap(), &mut plain).unwrap();
+            assert!(plain == *chunk, "{compressor}: chunk {number}");
         }
     }
 }

@@ -5,10 +5,11 @@ use std::io;
 use nydus_convert_chunk::{BlobError, PackError, WriteError};
 use nydus_convert_layer::LayerError;
 use nydus_convert_oci::{self as oci, DecompressError, DiffId, Digest, ErrorKind, VerifyError};
-use nydus_convert_rafs::{EntryPath, TreeError, v6};
+use nydus_convert_rafs::{EntryPath, TreeError};
 use nydus_convert_recompress::ReplayError;
 use thiserror::Error;
 
+use crate::options::FsOptionsError;
 use crate::report::LossReport;
 use crate::to_nydus::MergeError;
 
@@ -51,6 +52,9 @@ pub enum Error {
     /// Reading or writing images.
     #[error(transparent)]
     Oci(#[from] oci::Error),
+    /// Options that mean nothing together.
+    #[error(transparent)]
+    Options(#[from] FsOptionsError),
     /// The target cannot be written to.
     #[error("target {reference}")]
     Target {
@@ -84,7 +88,7 @@ pub enum Error {
     Merge(#[from] MergeError),
     /// The merged bootstrap cannot be written.
     #[error("the bootstrap cannot be written")]
-    Bootstrap(#[from] v6::WriteError),
+    Bootstrap(#[from] nydus_convert_rafs::WriteError),
     /// The target format cannot hold everything, and `Fidelity::Strict` was asked for.
     #[error("RAFS cannot hold {} thing(s) of this image; --fidelity warn converts it to the nearest", losses.len())]
     NotFaithful {
@@ -258,7 +262,7 @@ pub enum LayerFailure {
     },
     /// The layer's own bootstrap cannot be written.
     #[error("the layer's bootstrap cannot be written")]
-    Bootstrap(#[from] v6::WriteError),
+    Bootstrap(#[from] nydus_convert_rafs::WriteError),
     /// A thread cannot be started.
     #[error("a thread cannot be started")]
     Thread(#[source] io::Error),
@@ -441,7 +445,7 @@ impl Error {
             Self::NoSuchFile { .. } | Self::NotARegularFile { .. } => Kind::Source,
             Self::Output(error) => ErrorKind::of_io(error).into(),
             Self::Interrupted { signal } => Kind::Interrupted(*signal),
-            Self::Merge(_) | Self::Bootstrap(_) | Self::Origin(_) => Kind::Failed,
+            Self::Options(_) | Self::Merge(_) | Self::Bootstrap(_) | Self::Origin(_) => Kind::Failed,
             Self::Record(_) => Kind::NotFaithful,
         }
     }

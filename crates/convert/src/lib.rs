@@ -48,7 +48,8 @@ pub use nydus_convert_chunk::{Compression, CompressionError, ZstdLevel};
 pub use nydus_image::NydusImage;
 pub use observer::{LayerLabel, Observer, Stop};
 pub use options::{
-    Fidelity, FsOptions, Layers, PlatformFilter, Replay, Resources, ToNydusOptions, ToOciOptions,
+    Fidelity, FsOptions, FsOptionsError, Layers, PlatformFilter, Replay, Resources, ToNydusOptions,
+    ToOciOptions,
 };
 pub use report::{
     Action, CheckReport, CheckedImage, ImageReport, LayerReport, LossReport, RefusalReport, ReplayReport,

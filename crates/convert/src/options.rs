@@ -4,17 +4,56 @@ use std::num::NonZeroUsize;
 
 use nydus_convert_chunk::Compression;
 use nydus_convert_oci::Platform;
-use nydus_convert_rafs::{ChunkSize, Digester};
+use nydus_convert_rafs::{ChunkSize, Digester, FsVersion};
+use thiserror::Error;
 
 /// What the Nydus file system looks like. Blobs depend on the layer and on this, and on nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FsOptions {
+    /// Version of the format.
+    pub version: FsVersion,
     /// How chunks are stored.
     pub compression: Compression,
     /// How chunks are named.
     pub digester: Digester,
     /// Length of a chunk.
     pub chunk_size: ChunkSize,
+    /// Files shorter than half of this many bytes are stored in batches of less than this; 0 for none. A power of two
+    /// from 4 KiB to the chunk size; only RAFS v6 has batches.
+    pub batch_size: u32,
+    /// Whether chunks of RAFS v5 begin at multiples of 4 KiB in the plain address space. Those of v6 always do.
+    pub aligned_chunks: bool,
+}
+
+/// Options of a file system that mean nothing together.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum FsOptionsError {
+    /// Batches in the version that has none.
+    #[error("RAFS v5 has no batches: leave out --batch-size, or use --fs-version 6")]
+    BatchesInV5,
+    /// A batch size that is none.
+    #[error("the batch size {size} is not a power of two from 4096 to the chunk size, {chunk_size}")]
+    BatchSize {
+        /// What was asked for, in bytes.
+        size: u32,
+        /// The chunk size in bytes.
+        chunk_size: u32,
+    },
+}
+
+impl FsOptions {
+    /// Whether the options go together.
+    pub fn check(&self) -> Result<(), FsOptionsError> {
+        let (size, chunk_size) = (self.batch_size, self.chunk_size.bytes());
+        if size == 0 {
+            return Ok(());
+        }
+        if self.version == FsVersion::V5 {
+            return Err(FsOptionsError::BatchesInV5);
+        }
+        let fits = size.is_power_of_two() && (4096..=chunk_size).contains(&size);
+        if fits { Ok(()) } else { Err(FsOptionsError::BatchSize { size, chunk_size }) }
+    }
 }
 
 /// What happens to files that the target format cannot hold as they are.

@@ -35,9 +35,10 @@ pub use chunk::{Chunk, ChunkFlags, ChunkRef, ChunkSize, ChunkSizeError, ChunkTab
 pub use compressor::{Compressor, DecompressError};
 pub use describe::{Description, Place, describe};
 pub use digest::{BlobId, ChunkDigest, Digester, ParseHexError};
+pub use fit::Loss;
 pub use image::{Blob, BlobFeatures, BlobName, CiLocation, Cipher, Image};
 pub use metadata::{DeviceNumber, Metadata, Timestamp, Xattrs};
 pub use overlay::{LINK_XATTR, LayerTree, Link, OPAQUE_MARKER, OverlayError, WHITEOUT_PREFIX, overlay};
 pub use path::{EntryPath, PathError};
 pub use tree::{Directory, Inode, InodeId, InodeKind, Tree, TreeError, WalkEntry};
-pub use version::{FsVersion, ParseError, parse};
+pub use version::{FsVersion, ParseError, WriteError, parse, write};

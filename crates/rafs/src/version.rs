@@ -1,12 +1,14 @@
-//! Which version of the format some bytes are, and reading them without knowing.
+//! Which version of the format some bytes are, and reading and writing any of them.
 
 use std::fmt;
+use std::io::Write;
 
 use thiserror::Error;
 use zerocopy::FromBytes;
 use zerocopy::little_endian::U32;
 
-use crate::{Image, v5, v6};
+use crate::fit::{self, Loss};
+use crate::{Image, Inode, v5, v6};
 
 /// A version of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -27,6 +29,33 @@ impl FsVersion {
         }
         (number(v6::layout::SUPERBLOCK_OFFSET as usize) == Some(v6::layout::MAGIC)).then_some(Self::V6)
     }
+
+    /// [`v5::fit`] or [`v6::fit`].
+    pub fn fit(self, name: Option<&[u8]>, inode: &mut Inode) -> Vec<Loss> {
+        match self {
+            Self::V5 => fit::fit(name, inode, &v5::CAPACITY),
+            Self::V6 => fit::fit(name, inode, &v6::CAPACITY),
+        }
+    }
+}
+
+/// Why an image cannot be written.
+#[derive(Debug, Error)]
+pub enum WriteError {
+    /// Not as v5.
+    #[error(transparent)]
+    V5(#[from] v5::WriteError),
+    /// Not as v6.
+    #[error(transparent)]
+    V6(#[from] v6::WriteError),
+}
+
+/// Writes the bootstrap of `image`. Returns its length in bytes.
+pub fn write(version: FsVersion, image: &Image, out: &mut impl Write) -> Result<u64, WriteError> {
+    Ok(match version {
+        FsVersion::V5 => v5::write(image, out)?,
+        FsVersion::V6 => v6::write(image, out)?,
+    })
 }
 
 /// `5` or `6`.

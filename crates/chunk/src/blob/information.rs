@@ -21,12 +21,7 @@ impl<S: ReadAt> BlobReader<S> {
         }
         let cipher = Xts::new(&blob.cipher);
         let header = self.information_header(blob, cipher.as_ref())?;
-        let (count, limit) = (header.entries, self.data_size());
-        // Members of a batch take no byte each, but their plain bytes are believed only so far.
-        let believed = if header.features.contains(BlobFeatures::BATCH) { 1 << 16 } else { 1 };
-        if u64::from(count) > limit.saturating_mul(believed) {
-            return Err(BlobError::TooManyChunks { count, limit });
-        }
+        self.believe_count(&header)?;
         let payload = self.plain_at(section::BLOB_META, &header.location, cipher.as_ref())?;
         let parsed = ci::parse(&payload, &header);
         let parsed = parsed.map_err(|source| BlobError::Structure {

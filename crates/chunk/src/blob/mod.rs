@@ -38,3 +38,4 @@ pub use stream::WriteError;
 pub use tail::{BlobTail, FinishedBlob};
 pub use verify::Verified;
 pub use writer::BlobWriter;
+pub(crate) use writer::Unit;

@@ -13,4 +13,9 @@ pub struct BlobOptions {
     pub compressor: Compression,
     /// How chunks are named.
     pub digester: Digester,
+    /// Files shorter than half of this are stored in batches of less than this, in bytes; 0 for no batches. A power of
+    /// two, not above the chunk size. Blobs of v5 have none.
+    pub batch_size: u32,
+    /// Whether chunks of v5 start at multiples of 4096 in the plain address space. Those of v6 always do.
+    pub aligned: bool,
 }

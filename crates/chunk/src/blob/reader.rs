@@ -134,20 +134,27 @@ impl<S: ReadAt> BlobReader<S> {
             return if lost { Err(BlobError::Missing { section: section::BLOB_META }) } else { Ok(None) };
         };
         let header = self.ci_header(meta)?;
-        // Each takes a byte at least, so no small blob can make us allocate for many.
-        let (count, limit) = (header.entries, self.data_size());
-        if u64::from(count) > limit {
-            return Err(BlobError::TooManyChunks { count, limit });
-        }
+        self.believe_count(&header)?;
         let location = header.location;
         let payload =
             self.plain(meta, location.compressor, location.compressed_size, location.uncompressed_size)?;
         if meta.digest.is_some_and(|digest| digest != Sha256::of(&payload)) {
             return Err(BlobError::SectionDigest { section: meta.name.clone(), offset: meta.offset });
         }
-        let mut chunks = ci::parse_entries(&payload, &header).map_err(|source| structure(meta, source))?;
+        let mut chunks = ci::parse(&payload, &header).map_err(|source| structure(meta, source))?.chunks;
         let has_digests = self.fill_digests(&mut chunks)?;
         Ok(Some(BlobMeta { header, chunks, has_digests }))
+    }
+
+    /// Each chunk takes a byte at least, so that no small blob can make us allocate for many. Members of a batch take
+    /// no byte each, but their plain bytes are believed only so far.
+    pub(super) fn believe_count(&self, header: &ci::CiHeader) -> Result<(), BlobError> {
+        let (count, limit) = (header.entries, self.data_size());
+        let believed = if header.features.contains(BlobFeatures::BATCH) { 1 << 16 } else { 1 };
+        if u64::from(count) > limit.saturating_mul(believed) {
+            return Err(BlobError::TooManyChunks { count, limit });
+        }
+        Ok(())
     }
 
     pub(super) fn source(&self) -> &S {

@@ -1,11 +1,11 @@
 //! The front of a blob: chunk data, and the metadata that grows with it.
 //!
-//! A blob of RAFS v5 has neither chunk information nor digests nor a table of contents: its chunks lie back to back in
-//! the plain address space too, and only bootstraps know where.
+//! A blob of RAFS v5 has neither chunk information nor digests nor a table of contents: only bootstraps know where its
+//! chunks lie. In the plain address space they lie back to back, unless they shall be aligned.
 
 use std::io::Write;
 
-use nydus_convert_rafs::meta::{ci, section, toc::TocEntry};
+use nydus_convert_rafs::meta::{Batch, InBatch, ci, section, toc::TocEntry};
 use nydus_convert_rafs::{
     Blob, BlobFeatures, BlobName, Chunk, ChunkDigest, ChunkFlags, ChunkTable, CiLocation, Cipher, Compressor,
     FsVersion, limits,
@@ -32,6 +32,25 @@ pub struct BlobWriter<W> {
     stored: usize,
     /// End of the plain address space.
     plain: u64,
+    batches: Vec<Batch>,
+    members: Vec<InBatch>,
+}
+
+/// What was compressed as one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// A chunk by itself: its stored length, and its checksum if it was computed.
+    Chunk { stored: usize, crc32: Option<u32> },
+    /// The next `members` chunks back to back.
+    Batch { members: usize, stored: usize },
+}
+
+impl Unit {
+    fn stored(self) -> usize {
+        match self {
+            Self::Chunk { stored, .. } | Self::Batch { stored, .. } => stored,
+        }
+    }
 }
 
 /// What the offset and index fields of the format can hold.
@@ -58,8 +77,16 @@ impl<W: Write> BlobWriter<W> {
     }
 
     pub(super) fn with_limits(sink: W, options: BlobOptions, limits: Limits) -> Self {
-        let stream = Stream::new(sink, limits.stored);
-        Self { stream, options, limits, chunks: Vec::new(), stored: 0, plain: 0 }
+        Self {
+            stream: Stream::new(sink, limits.stored),
+            options,
+            limits,
+            chunks: Vec::new(),
+            stored: 0,
+            plain: 0,
+            batches: Vec::new(),
+            members: Vec::new(),
+        }
     }
 
     /// Appends one chunk of `plain_size` bytes with its digest, and gives its number. `stored` is what the
@@ -68,7 +95,7 @@ impl<W: Write> BlobWriter<W> {
     /// Nothing is deduplicated here; [`crate::pack`] does that.
     pub fn append(&mut self, digest: ChunkDigest, plain_size: u32, stored: &[u8]) -> Result<u32, WriteError> {
         let number = self.announce(digest, plain_size as usize)?;
-        self.store(stored, [stored.len()])?;
+        self.store(stored, [Unit::Chunk { stored: stored.len(), crc32: None }])?;
         Ok(number)
     }
 
@@ -98,10 +125,8 @@ impl<W: Write> BlobWriter<W> {
         let Some(number) = u32::try_from(self.chunks.len()).ok().filter(|number| *number < limit) else {
             return Err(self.fail(WriteError::TooManyChunks { limit }));
         };
-        let alignment = match self.options.version {
-            FsVersion::V5 => 1,
-            FsVersion::V6 => ALIGNMENT,
-        };
+        let aligned = self.options.aligned || self.options.version == FsVersion::V6;
+        let alignment = if aligned { ALIGNMENT } else { 1 };
         let end = self.plain + u64::from(length).next_multiple_of(alignment);
         if end > self.limits.plain {
             return Err(self.fail(WriteError::TooManyPlainBytes { limit: self.limits.plain }));
@@ -116,27 +141,62 @@ impl<W: Write> BlobWriter<W> {
         Ok(number)
     }
 
-    /// Stores the oldest announced chunks, one for each of `lengths`, which add up to `bytes`.
+    /// Stores the oldest announced chunks by `units`, whose stored lengths add up to `bytes`.
     pub(crate) fn store(
         &mut self,
         bytes: &[u8],
-        lengths: impl IntoIterator<Item = usize>,
+        units: impl IntoIterator<Item = Unit>,
     ) -> Result<(), WriteError> {
         let mut offset = self.stream.position();
-        for stored in lengths {
-            let Some(chunk) = self.chunks.get_mut(self.stored) else { return Err(self.fail_order()) };
-            let plain = chunk.uncompressed_size;
-            chunk.compressed_size = match u32::try_from(stored) {
-                Ok(length) if (1..=plain).contains(&length) => length,
-                _ => return Err(self.fail(WriteError::StoredLength { plain, stored })),
-            };
-            chunk.compressed_offset = offset;
-            chunk.flags.set(ChunkFlags::COMPRESSED, chunk.compressed_size != plain);
-            offset += u64::from(chunk.compressed_size);
-            self.stored += 1;
+        for unit in units {
+            match unit {
+                Unit::Chunk { stored, crc32 } => self.place_chunk(offset, stored, crc32)?,
+                Unit::Batch { members, stored } => self.place_batch(offset, members, stored)?,
+            }
+            offset += unit.stored() as u64;
         }
         self.stream.write(bytes)?;
         if offset == self.stream.position() { Ok(()) } else { Err(self.fail_order()) }
+    }
+
+    fn place_chunk(&mut self, offset: u64, stored: usize, crc32: Option<u32>) -> Result<(), WriteError> {
+        let Some(chunk) = self.chunks.get_mut(self.stored) else { return Err(self.fail_order()) };
+        let plain = chunk.uncompressed_size;
+        chunk.compressed_size = match u32::try_from(stored) {
+            Ok(length) if (1..=plain).contains(&length) => length,
+            _ => return Err(self.fail(WriteError::StoredLength { plain, stored })),
+        };
+        chunk.compressed_offset = offset;
+        chunk.flags.set(ChunkFlags::COMPRESSED, chunk.compressed_size != plain);
+        // Readers take a checksum of 0 for a damaged record.
+        if let Some(crc32) = crc32.filter(|crc32| *crc32 != 0) {
+            chunk.crc32 = crc32;
+            chunk.flags.insert(ChunkFlags::HAS_CRC32);
+        }
+        self.stored += 1;
+        Ok(())
+    }
+
+    /// A member lies where its batch does, and has no stored length of its own.
+    fn place_batch(&mut self, offset: u64, members: usize, stored: usize) -> Result<(), WriteError> {
+        let first = self.stored;
+        let Some(chunks) = self.chunks.get_mut(first..first + members) else { return Err(self.fail_order()) };
+        let batch = self.batches.len() as u32;
+        let mut plain = 0;
+        for (number, chunk) in (first as u32..).zip(chunks) {
+            self.members.push(InBatch { chunk: number, batch, offset: plain });
+            plain += chunk.uncompressed_size;
+            chunk.compressed_offset = offset;
+            chunk.compressed_size = 0;
+            chunk.flags.insert(ChunkFlags::COMPRESSED | ChunkFlags::BATCH);
+        }
+        let compressed_size = match u32::try_from(stored) {
+            Ok(length) if (1..=plain).contains(&length) => length,
+            _ => return Err(self.fail(WriteError::StoredLength { plain, stored })),
+        };
+        self.batches.push(Batch { compressed_offset: offset, compressed_size, uncompressed_size: plain });
+        self.stored += members;
+        Ok(())
     }
 
     /// Whether there was no failure yet.
@@ -168,12 +228,16 @@ impl<W: Write> BlobWriter<W> {
             return Ok(BlobTail::new(self.stream, self.options.version, Vec::new(), None));
         }
         let mut entries = vec![self.write_data_header()?];
+        if self.batches.is_empty() {
+            // Only chunk information of version 2 has room for checksums, and only batches need that version.
+            self.chunks.iter_mut().for_each(forget_checksum);
+        }
         let (features, ci) = match self.options.version {
-            FsVersion::V5 => (FEATURES_V5, CiLocation::default()),
+            FsVersion::V5 => (self.features_v5(), CiLocation::default()),
             FsVersion::V6 => {
                 let ci = self.write_ci(&mut entries)?;
                 entries.push(self.write_digests()?);
-                (FEATURES, ci)
+                (self.features(), ci)
             }
         };
         let blob = Blob {
@@ -195,6 +259,18 @@ impl<W: Write> BlobWriter<W> {
         Ok(BlobTail::new(self.stream, self.options.version, entries, Some(blob)))
     }
 
+    fn features_v5(&self) -> BlobFeatures {
+        if self.options.aligned { FEATURES_V5.union(BlobFeatures::ALIGNED) } else { FEATURES_V5 }
+    }
+
+    fn features(&self) -> BlobFeatures {
+        if self.batches.is_empty() {
+            FEATURES
+        } else {
+            FEATURES.union(BlobFeatures::BATCH).union(BlobFeatures::CHUNK_INFO_V2)
+        }
+    }
+
     fn count(&self) -> u32 {
         // `announce` keeps the count below 2²⁴.
         self.chunks.len() as u32
@@ -214,8 +290,23 @@ impl<W: Write> BlobWriter<W> {
         })
     }
 
+    fn information(&mut self) -> Result<(Vec<u8>, ci::CiTable), WriteError> {
+        if self.batches.is_empty() {
+            return Ok((ci::write_entries(&self.chunks)?, ci::CiTable::default()));
+        }
+        let mut all = ci::ChunkInformation {
+            chunks: std::mem::take(&mut self.chunks),
+            batches: std::mem::take(&mut self.batches),
+            members: std::mem::take(&mut self.members),
+        };
+        let written = ci::write(&all);
+        self.chunks = std::mem::take(&mut all.chunks);
+        self.batches = all.batches;
+        Ok(written?)
+    }
+
     fn write_ci(&mut self, entries: &mut Vec<TocEntry>) -> Result<CiLocation, WriteError> {
-        let payload = ci::write_entries(&self.chunks)?;
+        let (payload, table) = self.information()?;
         let (stored, compressor) = tail::shrink(section::BLOB_META, &payload)?;
         let location = CiLocation {
             compressor,
@@ -232,8 +323,8 @@ impl<W: Write> BlobWriter<W> {
             compressed_size: location.compressed_size,
             uncompressed_size: location.uncompressed_size,
         });
-        let table = ci::CiTable::default();
-        let header = ci::CiHeader { features: FEATURES, entries: self.count(), location, table }.write();
+        let features = self.features();
+        let header = ci::CiHeader { features, entries: self.count(), location, table }.write();
         entries.push(tail::raw_entry(
             section::BLOB_META_HEADER,
             self.stream.position(),
@@ -272,6 +363,11 @@ fn table_of(mut chunks: Vec<Chunk>) -> ChunkTable {
         chunks.shrink_to_fit();
     }
     ChunkTable::from_unsorted(records)
+}
+
+fn forget_checksum(chunk: &mut Chunk) {
+    chunk.flags.remove(ChunkFlags::HAS_CRC32);
+    chunk.crc32 = 0;
 }
 
 /// Of the blob as its own bootstrap lists it.

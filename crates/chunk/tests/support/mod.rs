@@ -29,8 +29,13 @@ pub fn options(compressor: Compression) -> PackOptions {
 }
 
 /// Of blobs whose chunks are raw.
-pub const RAW: BlobOptions =
-    BlobOptions { version: FsVersion::V6, compressor: Compression::None, digester: Digester::Blake3 };
+pub const RAW: BlobOptions = BlobOptions {
+    version: FsVersion::V6,
+    compressor: Compression::None,
+    digester: Digester::Blake3,
+    batch_size: 0,
+    aligned: false,
+};
 
 /// Compressible, incompressible and constant chunks by number; equal numbers are equal chunks.
 pub fn chunk(number: usize) -> Vec<u8> {
@@ -59,7 +64,11 @@ pub fn groups<'a>(
         let (now, later) = rest.split_at(cuts.next()?.clamp(1, rest.len().max(1)).min(rest.len()));
         rest = later;
         let mut group = buffers.group();
-        now.iter().for_each(|chunk| group.push(chunk));
+        for chunk in now {
+            group.push(chunk);
+            // All are files; only batches ask.
+            group.mark_file();
+        }
         (!now.is_empty()).then_some(Ok(group))
     })
 }

@@ -41,7 +41,7 @@ impl<'a> Fields<'a> {
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], RecordError> {
+    pub fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], RecordError> {
         let (taken, rest) = self.rest.split_first_chunk().ok_or_else(|| self.damaged(field))?;
         self.rest = rest;
         Ok(*taken)

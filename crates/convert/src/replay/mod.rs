@@ -1,7 +1,7 @@
 //! What is kept for the exact way back: one record per layer in its blob, one per image beside the bootstrap.
 //!
 //! ```text
-//!   blob of a layer   chunks … │ layer.replay: LayerRecord │ [layer.original] │ image.boot
+//!   blob of a layer   chunks … │ layer.replay: LayerRecord │ [layer.original] │ [layer.chunks] │ image.boot
 //!   bootstrap layer   image/image.boot, image/image.origin: Origin
 //!   manifest          annotation REPLAY = version of the records
 //! ```
@@ -9,6 +9,7 @@
 //! is rebuilt is compared with the digests of the original.
 
 mod bytes;
+pub mod chunk_records;
 mod layer_record;
 mod origin;
 
@@ -25,6 +26,8 @@ pub const VERSION: u32 = 1;
 pub const LAYER_SECTION: &str = "layer.replay";
 /// Section of a blob stream with the layer as it was, where nothing shorter gives it back.
 pub const ORIGINAL_SECTION: &str = "layer.original";
+/// Section of a blob stream of RAFS v5 with the chunks that no file refers to, where there are any.
+pub const CHUNKS_SECTION: &str = "layer.chunks";
 
 /// A record that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

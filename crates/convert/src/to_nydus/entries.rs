@@ -14,7 +14,8 @@ use nydus_convert_chunk::{Buffers, Group};
 use nydus_convert_layer::record::Recording;
 use nydus_convert_layer::{Entry, EntryKind, Item, LayerError, LayerReader};
 use nydus_convert_rafs::{
-    ChunkRef, ChunkSize, Directory, EntryPath, Inode, InodeId, InodeKind, LayerTree, Metadata, limits, v6,
+    ChunkRef, ChunkSize, Directory, EntryPath, FsVersion, Inode, InodeId, InodeKind, LayerTree, Loss,
+    Metadata, limits,
 };
 
 use super::tape::LayerTape;
@@ -33,7 +34,7 @@ pub struct LostEntry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lost {
     /// Something of its metadata, or all of it.
-    Inode(v6::Loss),
+    Inode(Loss),
     /// The entry is of a type that no file system tree has.
     TypeFlag(u8),
     /// The tar cannot be understood from some place on; what follows is kept for the way back alone.
@@ -54,6 +55,8 @@ impl std::fmt::Display for Lost {
 
 /// How a layer is read.
 pub struct EntryOptions<'a> {
+    /// What has to hold the entries.
+    pub version: FsVersion,
     /// Length of a chunk.
     pub chunk_size: ChunkSize,
     /// Bytes that the files together may have.
@@ -212,6 +215,9 @@ impl<'a, R: Read> Entries<'a, R> {
             let missing = remaining - read as u64;
             return Err(LayerFailure::ShortContent { path: self.current.clone(), missing });
         }
+        if self.contents.files.last().is_some_and(|(_, chunks)| chunks.end - chunks.start == 1) {
+            group.mark_file();
+        }
         self.reader.tape_mut().chunk_done();
         self.reading = Reading::Content { remaining: remaining - length as u64 };
         self.contents.chunks += 1;
@@ -254,7 +260,7 @@ impl<'a, R: Read> Entries<'a, R> {
         };
         let chunks = self.options.chunk_size.chunks_of(size);
         if chunks > limits::MAX_CHUNKS_PER_FILE as u64 {
-            self.lose(&path, vec![v6::Loss::TooManyChunks { chunks }]);
+            self.lose(&path, vec![Loss::TooManyChunks { chunks }]);
             return Ok(());
         }
         // Holes of a sparse file take no bytes of the tar, but time and a chunk each.
@@ -280,8 +286,8 @@ impl<'a, R: Read> Entries<'a, R> {
     ) -> Result<(), LayerFailure> {
         let mut standing = Inode { metadata, kind: InodeKind::Regular { size: 0, chunks: Vec::new() } };
         // Only the name matters: a link has no metadata of its own.
-        let losses = v6::fit(path.file_name(), &mut standing);
-        if losses.iter().any(v6::Loss::drops_entry) {
+        let losses = self.options.version.fit(path.file_name(), &mut standing);
+        if losses.iter().any(Loss::drops_entry) {
             self.lose(&path, losses);
             return Ok(());
         }
@@ -291,13 +297,13 @@ impl<'a, R: Read> Entries<'a, R> {
 
     /// Whether the entry, changed to what the format can hold, stays.
     fn fits(&mut self, path: &EntryPath, inode: &mut Inode) -> bool {
-        let losses = v6::fit(path.file_name(), inode);
-        let stays = !losses.iter().any(v6::Loss::drops_entry);
+        let losses = self.options.version.fit(path.file_name(), inode);
+        let stays = !losses.iter().any(Loss::drops_entry);
         self.lose(path, losses);
         stays
     }
 
-    fn lose(&mut self, path: &EntryPath, losses: Vec<v6::Loss>) {
+    fn lose(&mut self, path: &EntryPath, losses: Vec<Loss>) {
         let lost = losses.into_iter().map(|loss| LostEntry { path: path.clone(), loss: Lost::Inode(loss) });
         self.contents.losses.extend(lost);
     }

@@ -1,16 +1,17 @@
 //! One layer: from the stored stream to a finished blob and what merging needs, in one pass.
 
-use std::io::{self, Read};
+use std::collections::HashSet;
+use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nydus_convert_chunk::ordered::Pool;
-use nydus_convert_chunk::{BlobOptions, BlobWriter, Buffers, PackOptions, pack};
+use nydus_convert_chunk::{BlobOptions, BlobTail, BlobWriter, Buffers, PackOptions, pack};
 use nydus_convert_oci::{
     self as oci, Algorithm, Compression, Descriptor, DiffId, Digest, ErrorKind, Hasher, Sink, Source,
     decompress_watched,
 };
-use nydus_convert_rafs::{Blob, Image, LayerTree, v6};
+use nydus_convert_rafs::{self as rafs, Blob, FsVersion, Image, InodeKind, LayerTree, Tree};
 
 use super::entries::{Entries, EntryOptions, LostEntry};
 use super::merge::MergeLayer;
@@ -20,6 +21,7 @@ use crate::error::{Kind, LayerFailure};
 use crate::observer::{LayerLabel, Observer, Stop};
 use crate::options::{Fidelity, FsOptions, Replay, Resources};
 use crate::readahead::ReadAhead;
+use crate::replay::{CHUNKS_SECTION, chunk_records};
 use crate::report::{ReplayReport, WayBack};
 
 /// A layer that is done.
@@ -107,6 +109,7 @@ impl LayerRun<'_> {
             None => Ok(()),
         };
         let options = EntryOptions {
+            version: self.fs.version,
             chunk_size: self.fs.chunk_size,
             max_content: self.resources.max_layer_size,
             record: self.replay != Replay::None,
@@ -135,6 +138,7 @@ impl LayerRun<'_> {
             let source = (self.source, self.resources.max_layer_size);
             let decision = layer.decide(self.replay, identified, source, &should_stop)?;
             replay = layer.write(&mut tail, recording.write(&packing.indexes)?, decision, self.source)?;
+            replay.bytes += self.describe_unused_chunks(&mut tail, contents.tree.tree_mut())?;
         }
         let (bootstrap, tree) = self.write_bootstrap(contents.tree, tail.blob())?;
         let (sink, finished) = tail.finish(&bootstrap)?;
@@ -151,12 +155,41 @@ impl LayerRun<'_> {
         })
     }
 
+    fn blob_options(&self) -> BlobOptions {
+        BlobOptions {
+            version: self.fs.version,
+            compressor: self.fs.compression,
+            digester: self.fs.digester,
+            batch_size: self.fs.batch_size,
+            aligned: self.fs.aligned_chunks,
+        }
+    }
+
     fn pack_options(&self, window_bytes: usize) -> PackOptions {
         PackOptions { blob: self.blob_options(), chunk_size: self.fs.chunk_size, window_bytes }
     }
 
-    fn blob_options(&self) -> BlobOptions {
-        BlobOptions { compressor: self.fs.compression, digester: self.fs.digester, ..BlobOptions::default() }
+    /// Bootstraps of v5 describe the chunks of files, and the way back needs the others too. Gives the section's
+    /// length.
+    fn describe_unused_chunks(
+        &self,
+        tail: &mut BlobTail<impl Write>,
+        tree: &Tree,
+    ) -> Result<u64, LayerFailure> {
+        let (FsVersion::V5, Some(blob)) = (self.fs.version, tail.blob()) else { return Ok(0) };
+        let mut used = HashSet::new();
+        for (_, inode, _) in tree.inodes() {
+            if let InodeKind::Regular { chunks, .. } = &inode.kind {
+                used.extend(chunks.iter().map(|chunk| chunk.index));
+            }
+        }
+        let unused: Vec<_> = blob.chunks.iter().filter(|(number, _)| !used.contains(number)).collect();
+        if unused.is_empty() {
+            return Ok(0);
+        }
+        let list = chunk_records::write(unused.into_iter());
+        tail.section(CHUNKS_SECTION, &list, false)?;
+        Ok(list.len() as u64)
     }
 
     /// The bootstrap of the layer alone; gives the tree back, merging needs it.
@@ -174,7 +207,7 @@ impl LayerRun<'_> {
             prefetch: Vec::new(),
         };
         let mut bootstrap = Vec::new();
-        v6::write(&image, &mut bootstrap)?;
+        rafs::write(self.fs.version, &image, &mut bootstrap)?;
         *layer.tree_mut() = image.tree;
         Ok((bootstrap, layer))
     }

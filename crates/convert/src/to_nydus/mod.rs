@@ -16,12 +16,12 @@ mod way_back;
 use std::collections::{HashMap, HashSet};
 
 use nydus_convert_chunk::ordered::Pool;
-use nydus_convert_oci::nydus::{self, FsVersion};
+use nydus_convert_oci::nydus;
 use nydus_convert_oci::{
     self as oci, Annotations, Blob, Config, Descriptor, DiffId, Index, Manifest, Reference, Sink, Source,
     copy_image,
 };
-use nydus_convert_rafs::{Image, v6};
+use nydus_convert_rafs::{self as rafs, FsVersion, Image};
 
 use crate::error::Error;
 use crate::images::{self, Content, Found, FoundKind};
@@ -47,6 +47,7 @@ pub fn to_nydus(
     observer: &dyn Observer,
     stop: &Stop,
 ) -> Result<ToNydusReport, Error> {
+    options.fs.check()?;
     let pool = Pool::new(options.resources.jobs);
     let run = LayerRun {
         source,
@@ -198,7 +199,7 @@ impl Conversion<'_> {
         let merged = layers.iter().map(|layer| layer.merge.clone()).collect();
         let image = merge(merged, fs.chunk_size, fs.compression.compressor(), fs.digester)?;
         let mut bootstrap = Vec::new();
-        v6::write(&image, &mut bootstrap)?;
+        rafs::write(fs.version, &image, &mut bootstrap).map_err(Error::Bootstrap)?;
         let blobs: Vec<Blob> = layers.iter().map(|layer| layer.blob).collect();
         let written = self.write_image(found, manifest, &config, &blobs, &bootstrap)?;
 
@@ -249,6 +250,10 @@ impl Conversion<'_> {
         out.finish_as(stored.blob.digest, stored.blob.size)?;
 
         let config = nydus::config(config, blobs, &stored);
+        let fs_version = match self.options.fs.version {
+            FsVersion::V5 => nydus::FsVersion::V5,
+            FsVersion::V6 => nydus::FsVersion::V6,
+        };
         let manifest = nydus::ManifestParts {
             source,
             source_digest: found.descriptor.digest,
@@ -256,8 +261,8 @@ impl Conversion<'_> {
             source_reference: None,
             config: sink.put(source.format.config(), &config.to_json())?,
             blobs: blobs.iter().copied().map(nydus::blob_descriptor).collect(),
-            bootstrap: nydus::bootstrap_descriptor(source.format, stored.blob, FsVersion::V6),
-            fs_version: FsVersion::V6,
+            bootstrap: nydus::bootstrap_descriptor(source.format, stored.blob, fs_version),
+            fs_version,
             builder_version: Some(concat!("nydus-convert-", env!("CARGO_PKG_VERSION"))),
             artifact_type: None,
             subject: None,

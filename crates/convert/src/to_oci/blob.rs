@@ -10,7 +10,7 @@ use nydus_convert_rafs::meta::section;
 use nydus_convert_rafs::{BlobName, ChunkTable, Image};
 
 use crate::error::LayerFailure;
-use crate::replay::LAYER_SECTION;
+use crate::replay::{CHUNKS_SECTION, LAYER_SECTION, chunk_records};
 
 /// An opened blob stream.
 pub struct OpenBlob {
@@ -44,13 +44,19 @@ impl OpenBlob {
             result => result,
         };
         let reader = Arc::new(reader.map_err(in_blob)?);
-        let image = match reader.section(section::IMAGE_BOOT).map_err(in_blob)? {
+        let mut image = match reader.section(section::IMAGE_BOOT).map_err(in_blob)? {
             Some(bytes) => {
                 let parsed = nydus_convert_rafs::parse(&bytes);
                 Some(parsed.map_err(|source| LayerFailure::BlobBootstrap { blob, source })?.1)
             }
             None => None,
         };
+        if let (Some(image), Some(list)) = (&mut image, reader.section(CHUNKS_SECTION).map_err(in_blob)?) {
+            let own = image.blobs.iter_mut().find(|own| own.name == BlobName::ThisBlob);
+            if let Some(own) = own {
+                chunk_records::add(&list, own)?;
+            }
+        }
         let mut opened = Self { digest: blob, reader, image, own: None };
         opened.own = opened.own_chunks().map_err(in_blob)?;
         Ok(opened)

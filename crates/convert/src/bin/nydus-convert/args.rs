@@ -127,8 +127,8 @@ pub enum Replay {
 #[command(next_help_heading = "Format")]
 pub struct Format {
     /// Version of the RAFS format
-    #[arg(long, value_name = "6", default_value = "6", value_parser = ["6"], env = "NYDUS_CONVERT_FS_VERSION")]
-    pub fs_version: String,
+    #[arg(long, value_enum, default_value_t = FsVersion::V6, env = "NYDUS_CONVERT_FS_VERSION")]
+    pub fs_version: FsVersion,
     /// How chunks are stored: zstd[:LEVEL], lz4_block or none
     #[arg(long, default_value = "zstd", value_parser = values::compressor, env = "NYDUS_CONVERT_COMPRESSOR")]
     pub compressor: Compression,
@@ -136,9 +136,26 @@ pub struct Format {
     #[arg(long, visible_alias = "fs-chunk-size", default_value = "1MiB", value_parser = values::chunk_size,
           value_name = "SIZE", env = "NYDUS_CONVERT_CHUNK_SIZE")]
     pub chunk_size: ChunkSize,
+    /// Store files shorter than half of this together, in batches: a power of two up to the chunk size; 0 for none
+    #[arg(long, value_name = "SIZE", default_value = "0", value_parser = values::batch_size,
+          env = "NYDUS_CONVERT_BATCH_SIZE")]
+    pub batch_size: u32,
+    /// Let chunks of RAFS v5 begin at multiples of 4 KiB in caches; those of v6 always do
+    #[arg(long, env = "NYDUS_CONVERT_ALIGNED_CHUNK")]
+    pub aligned_chunk: bool,
     /// Hash that names chunks: blake3 or sha256
     #[arg(long, default_value = "blake3", value_parser = values::digester, env = "NYDUS_CONVERT_DIGESTER")]
     pub digester: Digester,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FsVersion {
+    /// For FUSE clients, also old ones
+    #[value(name = "5")]
+    V5,
+    /// For FUSE clients and the kernel
+    #[value(name = "6")]
+    V6,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,8 +1,10 @@
 //! From arguments to the library's options, once.
 
 use nydus_convert::oci::{Platform, PlatformError, Reference, ReferenceError};
-use nydus_convert::rafs::PathError;
-use nydus_convert::{Fidelity, FsOptions, PlatformFilter, Replay, Resources, ToNydusOptions, ToOciOptions};
+use nydus_convert::rafs::{FsVersion, PathError};
+use nydus_convert::{
+    Fidelity, FsOptions, FsOptionsError, PlatformFilter, Replay, Resources, ToNydusOptions, ToOciOptions,
+};
 use thiserror::Error;
 
 use crate::args;
@@ -18,6 +20,9 @@ pub enum UsageError {
     /// A kind of reference that does not work here.
     #[error("{reference}: this kind of reference is not supported as a {role} yet; use oci:DIR[:REF]")]
     Reference { reference: String, role: &'static str },
+    /// Options of the format that mean nothing together.
+    #[error(transparent)]
+    Format(#[from] FsOptionsError),
     /// Text that is no reference.
     #[error(transparent)]
     BadReference(#[from] ReferenceError),
@@ -48,11 +53,7 @@ impl args::ToNydus {
     /// The conversion asked for.
     pub fn options(&self) -> Result<ToNydusOptions, UsageError> {
         Ok(ToNydusOptions {
-            fs: FsOptions {
-                compression: self.format.compressor,
-                digester: self.format.digester,
-                chunk_size: self.format.chunk_size,
-            },
+            fs: self.format.lower()?,
             fidelity: match self.fidelity {
                 args::Fidelity::Strict => Fidelity::Strict,
                 args::Fidelity::Warn => Fidelity::Warn,
@@ -67,6 +68,25 @@ impl args::ToNydus {
             annotations: self.annotation.clone(),
             resources: self.resources.lower(),
         })
+    }
+}
+
+impl args::Format {
+    /// The file system asked for.
+    pub fn lower(&self) -> Result<FsOptions, UsageError> {
+        let fs = FsOptions {
+            version: match self.fs_version {
+                args::FsVersion::V5 => FsVersion::V5,
+                args::FsVersion::V6 => FsVersion::V6,
+            },
+            compression: self.compressor,
+            digester: self.digester,
+            chunk_size: self.chunk_size,
+            batch_size: self.batch_size,
+            aligned_chunks: self.aligned_chunk,
+        };
+        fs.check()?;
+        Ok(fs)
     }
 }
 

@@ -29,6 +29,12 @@ pub fn chunk_size(text: &str) -> Result<ChunkSize, String> {
     ChunkSize::new(size(text)?).map_err(|error| error.to_string())
 }
 
+/// A batch size; whether it goes with the chunk size is for later.
+pub fn batch_size(text: &str) -> Result<u32, String> {
+    let size = size(text)?;
+    u32::try_from(size).map_err(|_| format!("the batch size {size} is above every chunk size"))
+}
+
 /// `zstd[:LEVEL]`, `lz4_block` or `none`.
 pub fn compressor(text: &str) -> Result<Compression, String> {
     text.parse().map_err(|error: CompressionError| error.to_string())
