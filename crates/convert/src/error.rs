@@ -55,6 +55,12 @@ pub enum Error {
     /// Options that mean nothing together.
     #[error(transparent)]
     Options(#[from] FsOptionsError),
+    /// An image that the kernel cannot mount.
+    #[error("the kernel cannot mount this image: {why}; convert it with --kernel-mountable")]
+    NotForTheKernel {
+        /// What is in the way.
+        why: String,
+    },
     /// The target cannot be written to.
     #[error("target {reference}")]
     Target {
@@ -442,7 +448,9 @@ impl Error {
             Self::Layer { source, .. } => source.kind(),
             Self::NotFaithful { .. } | Self::Nydus(_) => Kind::NotFaithful,
             Self::NoSuchPlatform { .. } | Self::NestedIndex { .. } | Self::NotNydus { .. } => Kind::Source,
-            Self::NoSuchFile { .. } | Self::NotARegularFile { .. } => Kind::Source,
+            Self::NoSuchFile { .. } | Self::NotARegularFile { .. } | Self::NotForTheKernel { .. } => {
+                Kind::Source
+            }
             Self::Output(error) => ErrorKind::of_io(error).into(),
             Self::Interrupted { signal } => Kind::Interrupted(*signal),
             Self::Options(_) | Self::Merge(_) | Self::Bootstrap(_) | Self::Origin(_) => Kind::Failed,

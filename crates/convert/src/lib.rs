@@ -25,6 +25,7 @@ mod check;
 mod error;
 mod images;
 pub mod inspect;
+mod kernel;
 mod list;
 mod nydus_image;
 mod observer;
@@ -43,6 +44,7 @@ pub use nydus_convert_rafs as rafs;
 
 pub use check::check;
 pub use error::{Error, Kind, LayerFailure, NydusError};
+pub use kernel::{KernelMount, kernel_mount};
 pub use list::{Listed, open_nydus};
 pub use nydus_convert_chunk::{Compression, CompressionError, ZstdLevel};
 pub use nydus_image::NydusImage;

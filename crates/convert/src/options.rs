@@ -23,6 +23,9 @@ pub struct FsOptions {
     pub batch_size: u32,
     /// Whether chunks of RAFS v5 begin at multiples of 4 KiB in the plain address space. Those of v6 always do.
     pub aligned_chunks: bool,
+    /// Whether blobs are what the kernel mounts: raw chunks, each padded to 4 KiB. Only RAFS v6, without compression and
+    /// batches.
+    pub kernel_mountable: bool,
 }
 
 /// Options of a file system that mean nothing together.
@@ -31,6 +34,12 @@ pub enum FsOptionsError {
     /// Batches in the version that has none.
     #[error("RAFS v5 has no batches: leave out --batch-size, or use --fs-version 6")]
     BatchesInV5,
+    /// What the kernel cannot read.
+    #[error("--kernel-mountable: {what}")]
+    NotForTheKernel {
+        /// What is in the way.
+        what: &'static str,
+    },
     /// A batch size that is none.
     #[error("the batch size {size} is not a power of two from 4096 to the chunk size, {chunk_size}")]
     BatchSize {
@@ -45,6 +54,19 @@ impl FsOptions {
     /// Whether the options go together.
     pub fn check(&self) -> Result<(), FsOptionsError> {
         let (size, chunk_size) = (self.batch_size, self.chunk_size.bytes());
+        if self.kernel_mountable {
+            let obstacles = [
+                (self.version == FsVersion::V5, "RAFS v5 is no format of the kernel; use --fs-version 6"),
+                (
+                    self.compression != Compression::None,
+                    "the kernel reads chunks as they are; use --compressor none",
+                ),
+                (size != 0, "batches share a block; leave out --batch-size"),
+            ];
+            if let Some((_, what)) = obstacles.into_iter().find(|(is_there, _)| *is_there) {
+                return Err(FsOptionsError::NotForTheKernel { what });
+            }
+        }
         if size == 0 {
             return Ok(());
         }

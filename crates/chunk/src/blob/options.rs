@@ -18,4 +18,7 @@ pub struct BlobOptions {
     pub batch_size: u32,
     /// Whether chunks of v5 start at multiples of 4096 in the plain address space. Those of v6 always do.
     pub aligned: bool,
+    /// Whether every stored chunk is padded to a multiple of 4096. With raw chunks of v6 the blob is then what the kernel
+    /// takes for a device: every chunk lies where it lies in the plain address space. Not together with batches.
+    pub padded: bool,
 }

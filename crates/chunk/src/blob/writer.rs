@@ -19,6 +19,9 @@ use crate::sha256::Sha256;
 /// Chunks of v6 start at multiples of this in the plain address space.
 const ALIGNMENT: u64 = 4096;
 
+/// What stored chunks are padded with.
+const PADDING: [u8; ALIGNMENT as usize] = [0; ALIGNMENT as usize];
+
 /// Writes a blob with inline metadata, of RAFS v6 with table of contents, in one pass: chunks are appended in the order
 /// of their numbers, then [`BlobWriter::finish_data`] goes on to the rest.
 ///
@@ -147,6 +150,9 @@ impl<W: Write> BlobWriter<W> {
         bytes: &[u8],
         units: impl IntoIterator<Item = Unit>,
     ) -> Result<(), WriteError> {
+        if self.options.padded {
+            return self.store_padded(bytes, units);
+        }
         let mut offset = self.stream.position();
         for unit in units {
             match unit {
@@ -157,6 +163,23 @@ impl<W: Write> BlobWriter<W> {
         }
         self.stream.write(bytes)?;
         if offset == self.stream.position() { Ok(()) } else { Err(self.fail_order()) }
+    }
+
+    fn store_padded(
+        &mut self,
+        mut bytes: &[u8],
+        units: impl IntoIterator<Item = Unit>,
+    ) -> Result<(), WriteError> {
+        for unit in units {
+            let Unit::Chunk { stored, crc32 } = unit else { return Err(self.fail_order()) };
+            let Some((chunk, rest)) = bytes.split_at_checked(stored) else { return Err(self.fail_order()) };
+            self.place_chunk(self.stream.position(), stored, crc32)?;
+            self.stream.write(chunk)?;
+            let padding = stored.next_multiple_of(PADDING.len()) - stored;
+            self.stream.write(&PADDING[..padding])?;
+            bytes = rest;
+        }
+        if bytes.is_empty() { Ok(()) } else { Err(self.fail_order()) }
     }
 
     fn place_chunk(&mut self, offset: u64, stored: usize, crc32: Option<u32>) -> Result<(), WriteError> {
@@ -437,6 +460,26 @@ mod tests {
         );
         let tail = blob.finish_data().unwrap();
         assert_eq!(tail.blob().unwrap().uncompressed_size, 16384);
+    }
+
+    #[test]
+    fn padded_chunks_lie_where_the_plain_ones_do() {
+        let options =
+            BlobOptions { padded: true, compressor: crate::Compression::None, ..BlobOptions::default() };
+        let mut blob = BlobWriter::new(Vec::new(), options);
+        for plain in [&b"0123456789"[..], &[1; 5000], &[2; 4096], &[3]] {
+            blob.append(DIGEST, plain.len() as u32, plain).unwrap();
+        }
+        let at = |chunk: &Chunk| (chunk.compressed_offset, chunk.uncompressed_offset, chunk.compressed_size);
+        let places: Vec<_> = blob.chunks().iter().map(at).collect();
+        assert_eq!(places, [(0, 0, 10), (4096, 4096, 5000), (12288, 12288, 4096), (16384, 16384, 1)]);
+        let (bytes, _) = blob.finish_data().unwrap().finish(b"bootstrap").unwrap();
+        assert_eq!(
+            (&bytes[..11], &bytes[9095..9098], bytes[16384], bytes[16385]),
+            (&b"0123456789\0"[..], &[1, 0, 0][..], 3, 0)
+        );
+        let data = nydus_convert_rafs::meta::section::parse(bytes[20480..].first_chunk().unwrap()).unwrap();
+        assert_eq!((data.name.as_str(), data.size), (section::IMAGE_BLOB, 20480));
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub const RAW: BlobOptions = BlobOptions {
     digester: Digester::Blake3,
     batch_size: 0,
     aligned: false,
+    padded: false,
 };
 
 /// Compressible, incompressible and constant chunks by number; equal numbers are equal chunks.

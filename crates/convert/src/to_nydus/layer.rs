@@ -162,6 +162,7 @@ impl LayerRun<'_> {
             digester: self.fs.digester,
             batch_size: self.fs.batch_size,
             aligned: self.fs.aligned_chunks,
+            padded: self.fs.kernel_mountable,
         }
     }
 

@@ -39,6 +39,8 @@ pub enum Command {
     Ls(Look),
     /// Print a file of an image without mounting it
     Cat(Look),
+    /// Print the command that mounts an image with the kernel alone, without a daemon
+    MountCmd(crate::mount::MountCmd),
     /// Print a completion script
     Completions {
         /// The shell to complete for
@@ -129,9 +131,9 @@ pub struct Format {
     /// Version of the RAFS format
     #[arg(long, value_enum, default_value_t = FsVersion::V6, env = "NYDUS_CONVERT_FS_VERSION")]
     pub fs_version: FsVersion,
-    /// How chunks are stored: zstd[:LEVEL], lz4_block or none
-    #[arg(long, default_value = "zstd", value_parser = values::compressor, env = "NYDUS_CONVERT_COMPRESSOR")]
-    pub compressor: Compression,
+    /// How chunks are stored: zstd[:LEVEL], lz4_block or none [default: zstd, and none if kernel-mountable]
+    #[arg(long, value_parser = values::compressor, env = "NYDUS_CONVERT_COMPRESSOR")]
+    pub compressor: Option<Compression>,
     /// Length of a chunk: a power of two from 4KiB to 16MiB
     #[arg(long, visible_alias = "fs-chunk-size", default_value = "1MiB", value_parser = values::chunk_size,
           value_name = "SIZE", env = "NYDUS_CONVERT_CHUNK_SIZE")]
@@ -143,6 +145,9 @@ pub struct Format {
     /// Let chunks of RAFS v5 begin at multiples of 4 KiB in caches; those of v6 always do
     #[arg(long, env = "NYDUS_CONVERT_ALIGNED_CHUNK")]
     pub aligned_chunk: bool,
+    /// Store chunks raw and padded to 4 KiB, so that `mount -t erofs` alone mounts the image (see `mount-cmd`)
+    #[arg(long, env = "NYDUS_CONVERT_KERNEL_MOUNTABLE")]
+    pub kernel_mountable: bool,
     /// Hash that names chunks: blake3 or sha256
     #[arg(long, default_value = "blake3", value_parser = values::digester, env = "NYDUS_CONVERT_DIGESTER")]
     pub digester: Digester,

@@ -34,6 +34,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Inspect(args) => run_inspect(&args),
         Command::Ls(args) => run_ls(&args),
         Command::Cat(args) => run_cat(&args),
+        Command::MountCmd(args) => args.run(),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "nydus-convert", &mut stdout());
             Ok(ExitCode::SUCCESS)
@@ -196,7 +197,8 @@ fn print_result(output: &Output, report: &impl Serialize, reference: &str) -> Re
     print_line(&text)
 }
 
-fn print_line(text: &str) -> Result<()> {
+/// Prints a line of the result.
+pub fn print_line(text: &str) -> Result<()> {
     writeln!(stdout(), "{text}").map_err(|error| Error::Output(error).into())
 }
 

@@ -3,7 +3,8 @@
 use nydus_convert::oci::{Platform, PlatformError, Reference, ReferenceError};
 use nydus_convert::rafs::{FsVersion, PathError};
 use nydus_convert::{
-    Fidelity, FsOptions, FsOptionsError, PlatformFilter, Replay, Resources, ToNydusOptions, ToOciOptions,
+    Compression, Fidelity, FsOptions, FsOptionsError, PlatformFilter, Replay, Resources, ToNydusOptions,
+    ToOciOptions,
 };
 use thiserror::Error;
 
@@ -26,6 +27,11 @@ pub enum UsageError {
     /// Text that is no reference.
     #[error(transparent)]
     BadReference(#[from] ReferenceError),
+    /// A reference whose blobs are no files of this machine.
+    #[error(
+        "{reference}: mounting needs the blobs as files; copy the image into a layout and use oci:DIR[:REF]"
+    )]
+    NotALayout { reference: String },
     /// Text that is no platform.
     #[error(transparent)]
     BadPlatform(#[from] PlatformError),
@@ -79,11 +85,15 @@ impl args::Format {
                 args::FsVersion::V5 => FsVersion::V5,
                 args::FsVersion::V6 => FsVersion::V6,
             },
-            compression: self.compressor,
+            compression: self.compressor.unwrap_or(match self.kernel_mountable {
+                true => Compression::None,
+                false => Compression::default(),
+            }),
             digester: self.digester,
             chunk_size: self.chunk_size,
             batch_size: self.batch_size,
             aligned_chunks: self.aligned_chunk,
+            kernel_mountable: self.kernel_mountable,
         };
         fs.check()?;
         Ok(fs)

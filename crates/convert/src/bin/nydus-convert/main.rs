@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod lower;
+mod mount;
 mod progress;
 mod signals;
 mod values;

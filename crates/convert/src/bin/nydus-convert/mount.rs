@@ -1,0 +1,81 @@
+//! `mount-cmd`: prints the command that mounts an image of a layout with the kernel's EROFS.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use nydus_convert::kernel_mount;
+use nydus_convert::oci::{Digest, LayoutSource, Platform, Reference};
+
+use crate::commands::print_line;
+use crate::lower::{self, UsageError};
+
+#[derive(Debug, Args)]
+pub struct MountCmd {
+    /// Image made with --kernel-mountable, in an OCI layout: the blobs are used where they lie
+    pub image: String,
+    /// Where to write the bootstrap that the command mounts
+    #[arg(long, value_name = "FILE", env = "NYDUS_CONVERT_BOOTSTRAP")]
+    pub bootstrap: PathBuf,
+    /// Where the command mounts
+    #[arg(long, value_name = "DIR", default_value = "/mnt", env = "NYDUS_CONVERT_MOUNTPOINT")]
+    pub mountpoint: PathBuf,
+    /// Which image of an index [default: the one for this machine]
+    #[arg(long, env = "NYDUS_CONVERT_PLATFORM")]
+    pub platform: Option<String>,
+}
+
+impl MountCmd {
+    /// Writes the bootstrap and prints the command.
+    pub fn run(&self) -> Result<ExitCode> {
+        let reference = lower::reference(&self.image)?;
+        let Reference::Oci { dir, name, digest } = &reference else {
+            return Err(UsageError::NotALayout { reference: self.image.clone() }.into());
+        };
+        let source =
+            LayoutSource::open(dir, name.as_deref(), digest.as_ref()).map_err(nydus_convert::Error::from)?;
+        let platform = match &self.platform {
+            Some(platform) => platform.parse().map_err(UsageError::BadPlatform)?,
+            None => Platform::new("linux", std::env::consts::ARCH),
+        };
+        let mount = kernel_mount(&source, &platform)?;
+        fs::write(&self.bootstrap, &mount.bootstrap)
+            .with_context(|| format!("cannot write {}", self.bootstrap.display()))?;
+        let blobs = absolute(Path::new(dir))?.join("blobs");
+        let bootstrap = absolute(&self.bootstrap)?;
+        print_line(&command(&blobs, &mount.devices, &bootstrap, &absolute(&self.mountpoint)?))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("cannot tell where {} is", path.display()))
+}
+
+/// Devices are block devices, so every blob gets a loop device; `mount` makes the bootstrap's own.
+fn command(blobs: &Path, devices: &[Digest], bootstrap: &Path, mountpoint: &Path) -> String {
+    let mut options = String::from("ro");
+    for digest in devices {
+        let blob = blobs.join(digest.to_string().replacen(':', "/", 1));
+        options.push_str(&format!(",device=$(losetup --find --show --read-only {})", quote(&blob)));
+    }
+    format!("mount -t erofs -o \"{options}\" {} {}", quote(bootstrap), quote(mountpoint))
+}
+
+/// For a POSIX shell, also inside `"$(…)"`.
+fn quote(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_names_are_quoted() {
+        let line = command(Path::new("/a b"), &[], Path::new("/it's"), Path::new("/mnt"));
+        assert_eq!(line, r#"mount -t erofs -o "ro" '/it'\''s' '/mnt'"#);
+    }
+}
