@@ -29,8 +29,7 @@ fn step(reader: &mut Reader<'_>, chunks: &mut Vec<Vec<u8>>) -> Result<bool, Laye
     };
     for _ in 0..if stored { usize::MAX } else { MAX_CHUNKS } {
         let mut chunk = vec![0; CHUNK];
-        let count =
-            if stored { reader.read_stored(&mut chunk)? } else { reader.read_content(&mut chunk)? };
+        let count = if stored { reader.read_stored(&mut chunk)? } else { reader.read_content(&mut chunk)? };
         if count == 0 {
             break;
         }
