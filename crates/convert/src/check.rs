@@ -1,5 +1,6 @@
 //! Verifying an image end to end: descriptors, structures, every chunk.
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 
@@ -7,15 +8,16 @@ use nydus_convert_chunk::BlobReader;
 use nydus_convert_chunk::ordered::Pool;
 use nydus_convert_layer::LayerReader;
 use nydus_convert_oci::{
-    self as oci, Descriptor, DiffId, HashingReader, Manifest, Reference, Source, decompress,
+    self as oci, Descriptor, DiffId, Digest, HashingReader, Manifest, Reference, Source, decompress,
 };
-use nydus_convert_rafs::{BlobId, BlobName, Image};
+use nydus_convert_rafs::{Blob, BlobId, BlobName, Chunk, ChunkTable, FsVersion, Image};
 
 use crate::error::{Error, LayerFailure, NydusError};
 use crate::images::{self, Found, FoundKind};
 use crate::nydus_image::{find_blob, read_bootstrap};
 use crate::observer::{LayerLabel, Observer};
 use crate::options::{PlatformFilter, Resources};
+use crate::replay::{CHUNKS_SECTION, chunk_records};
 use crate::report::{CheckReport, CheckedImage, SCHEMA_VERSION};
 
 /// Checks every image behind the source's root. Problems are collected, so that one report tells all of them; an
@@ -147,13 +149,19 @@ impl Checker<'_> {
         let id: BlobId = digest.hex().parse().map_err(|_| NydusError::BlobDiffId { digest })?;
         let reader = Arc::new(BlobReader::open(self.source.open_file(layer)?).map_err(in_blob)?);
         let own = reader.bootstrap().map_err(in_blob)?;
-        let (_, own) = nydus_convert_rafs::parse(&own)
+        let (version, own) = nydus_convert_rafs::parse(&own)
             .map_err(|source| NydusError::LayerBootstrap { digest, source })?;
         // The image's record of the blob, or, for a blob that no file of the image uses any more, the blob's own.
         let used = image.blobs.iter().find(|blob| blob.name == BlobName::Id(id));
         let own = own.blobs.iter().find(|blob| blob.name == BlobName::ThisBlob);
-        let record = used.or(own);
-        let verified = reader.verify(&self.pool, Some(id), record).map_err(in_blob)?;
+        let record = match (version, own) {
+            (FsVersion::V5, Some(own)) => {
+                let list = reader.section(CHUNKS_SECTION).map_err(in_blob)?;
+                Some(Cow::Owned(with_all_chunks(own, used, list.as_deref(), digest)?))
+            }
+            _ => used.or(own).map(Cow::Borrowed),
+        };
+        let verified = reader.verify(&self.pool, Some(id), record.as_deref()).map_err(in_blob)?;
         Ok((verified.chunks, verified.plain_bytes))
     }
 
@@ -227,6 +235,29 @@ impl Checker<'_> {
         });
         problems.extend(read.err().map(Error::from));
     }
+}
+
+/// A blob of v5 with all chunks that anybody knows: its own bootstrap, its list of further ones, and the image.
+fn with_all_chunks(
+    own: &Blob,
+    used: Option<&Blob>,
+    list: Option<&[u8]>,
+    digest: Digest,
+) -> Result<Blob, NydusError> {
+    let mut own = own.clone();
+    if let Some(list) = list {
+        chunk_records::add(list, &mut own).map_err(|source| NydusError::ChunkList { digest, source })?;
+    }
+    let Some(used) = used else { return Ok(own) };
+    let mut all: Vec<(u32, Chunk)> = own.chunks.iter().map(|(number, chunk)| (number, *chunk)).collect();
+    for (number, chunk) in used.chunks.iter() {
+        match own.chunks.get(number) {
+            Some(known) if known != chunk => return Err(NydusError::ChunkDiffers { digest, number }),
+            Some(_) => {}
+            None => all.push((number, *chunk)),
+        }
+    }
+    Ok(Blob { chunks: ChunkTable::from_unsorted(all), ..used.clone() })
 }
 
 fn label(found: &Found, manifest: &Manifest, position: usize, layer: &Descriptor) -> LayerLabel {

@@ -328,6 +328,22 @@ pub enum NydusError {
         /// Why.
         source: nydus_convert_rafs::ParseError,
     },
+    /// The list of a blob's further chunks is damaged.
+    #[error("blob {digest}")]
+    ChunkList {
+        /// The blob layer.
+        digest: Digest,
+        /// Why.
+        source: crate::replay::RecordError,
+    },
+    /// Two bootstraps contradict each other.
+    #[error("blob {digest}: the image describes chunk {number} otherwise than the blob's own bootstrap")]
+    ChunkDiffers {
+        /// The blob layer.
+        digest: Digest,
+        /// The chunk.
+        number: u32,
+    },
     /// A blob is damaged.
     #[error("blob {digest}")]
     Blob {

@@ -2,8 +2,9 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::sync::Arc;
 
-use nydus_convert_chunk::BlobReader;
+use nydus_convert_chunk::{BlobReader, ChunkSource, Worker};
 use nydus_convert_oci::{Descriptor, Digest, Manifest, Source, nydus};
 use nydus_convert_rafs::{BlobName, EntryPath, Image, InodeId, InodeKind, TreeError};
 
@@ -17,7 +18,7 @@ pub struct NydusImage {
     /// The bootstrap.
     pub image: Image,
     /// One for every blob of the bootstrap, in its order.
-    blobs: Vec<(Digest, BlobReader<File>)>,
+    blobs: Vec<(Digest, ChunkSource<File>)>,
 }
 
 impl NydusImage {
@@ -29,8 +30,8 @@ impl NydusImage {
             let descriptor = find_blob(manifest, blob.name)?;
             let file = source.open_file(descriptor)?;
             let digest = descriptor.digest;
-            let reader = BlobReader::open(file).map_err(|source| NydusError::Blob { digest, source })?;
-            blobs.push((digest, reader));
+            let chunks = BlobReader::open(file).and_then(|reader| Arc::new(reader).chunks_of(blob));
+            blobs.push((digest, chunks.map_err(|source| NydusError::Blob { digest, source })?));
         }
         Ok(Self { image, blobs })
     }
@@ -45,17 +46,15 @@ impl NydusImage {
                 return Err(Error::NotARegularFile { path: path.clone(), what });
             }
         };
-        let mut plain = Vec::new();
+        let (mut worker, mut plain) = (Worker::default(), Vec::new());
         for at in chunks {
-            let number = usize::from(at.blob);
             // The bootstrap's reader has checked every reference.
-            let (Some(chunk), Some(blob), Some((digest, reader))) =
-                (self.image.chunk(*at), self.image.blobs.get(number), self.blobs.get(number))
+            let (Some(chunk), Some((digest, blob))) =
+                (self.image.chunk(*at), self.blobs.get(usize::from(at.blob)))
             else {
                 return Err(Error::NoSuchFile { path: path.clone() });
             };
-            reader
-                .read_chunk(chunk, blob.compressor, blob.digester, &mut plain)
+            blob.read_chunk(&mut worker, at.index, chunk, &mut plain)
                 .map_err(|source| NydusError::Blob { digest: *digest, source })?;
             out.write_all(&plain).map_err(Error::Output)?;
         }

@@ -256,7 +256,7 @@ impl<W: Write> BlobWriter<W> {
             self.chunks.iter_mut().for_each(forget_checksum);
         }
         let (features, ci) = match self.options.version {
-            FsVersion::V5 => (self.features_v5(), CiLocation::default()),
+            FsVersion::V5 => (FEATURES_V5, CiLocation::default()),
             FsVersion::V6 => {
                 let ci = self.write_ci(&mut entries)?;
                 entries.push(self.write_digests()?);
@@ -280,10 +280,6 @@ impl<W: Write> BlobWriter<W> {
             chunks: table_of(self.chunks),
         };
         Ok(BlobTail::new(self.stream, self.options.version, entries, Some(blob)))
-    }
-
-    fn features_v5(&self) -> BlobFeatures {
-        if self.options.aligned { FEATURES_V5.union(BlobFeatures::ALIGNED) } else { FEATURES_V5 }
     }
 
     fn features(&self) -> BlobFeatures {
@@ -401,7 +397,7 @@ pub(super) const FEATURES: BlobFeatures = BlobFeatures::ALIGNED
     .union(BlobFeatures::HAS_TOC)
     .union(BlobFeatures::CAP_TAR_TOC);
 
-/// The same in v5.
+/// The same in v5, where nothing says whether chunks are aligned.
 const FEATURES_V5: BlobFeatures =
     BlobFeatures::INLINED_FS_META.union(BlobFeatures::HAS_TAR_HEADER).union(BlobFeatures::CAP_TAR_TOC);
 

@@ -101,12 +101,13 @@ impl Nydusd {
                 let _ = umount.command().args(lazily.then_some("-l")).arg(&root).output();
             }
         };
-        if self.is_mounted() {
-            umount(false);
-        }
         let started = Instant::now();
-        while !self.is_mounted() && started.elapsed() < Duration::from_secs(10) {
-            if let Ok(Some(status)) = self.child.try_wait() {
+        while started.elapsed() < Duration::from_secs(10) {
+            if self.is_mounted() {
+                // Busy for a moment where a test beside this one just forked: its child has our files open until it
+                // becomes another program.
+                umount(false);
+            } else if let Ok(Some(status)) = self.child.try_wait() {
                 return status;
             }
             std::thread::sleep(Duration::from_millis(5));
