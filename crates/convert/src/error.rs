@@ -269,6 +269,9 @@ pub enum LayerFailure {
     /// The layer's own bootstrap cannot be written.
     #[error("the layer's bootstrap cannot be written")]
     Bootstrap(#[from] nydus_convert_rafs::WriteError),
+    /// The file for chunks that come later cannot be used.
+    #[error("the temporary file for chunks that are stored behind those to fetch first (--tmpdir)")]
+    Aside(#[source] io::Error),
     /// A thread cannot be started.
     #[error("a thread cannot be started")]
     Thread(#[source] io::Error),
@@ -399,7 +402,7 @@ impl LayerFailure {
             Self::Replay(ReplayError::Write(error) | ReplayError::Read(error)) => {
                 ErrorKind::of_io(error).into()
             }
-            Self::Stream(error) => ErrorKind::of_io(error).into(),
+            Self::Stream(error) | Self::Aside(error) => ErrorKind::of_io(error).into(),
             Self::LayerWrite(_) => Kind::Failed,
             Self::UnknownBlob(_) => Kind::NotFaithful,
             Self::Replay(_) | Self::Blob { .. } | Self::BlobBootstrap { .. } => Kind::NotFaithful,

@@ -30,6 +30,7 @@ mod list;
 mod nydus_image;
 mod observer;
 mod options;
+mod prefetch;
 mod readahead;
 pub mod replay;
 mod report;
@@ -53,6 +54,7 @@ pub use options::{
     Fidelity, FsOptions, FsOptionsError, Layers, PlatformFilter, Replay, Resources, ToNydusOptions,
     ToOciOptions,
 };
+pub use prefetch::{Prefetch, PrefetchError};
 pub use report::{
     Action, CheckReport, CheckedImage, ImageReport, LayerReport, LossReport, RefusalReport, ReplayReport,
     Restoration, RestoredImage, RestoredLayer, SCHEMA_VERSION, ToNydusReport, ToOciReport, ToolReport,

@@ -1,11 +1,14 @@
 //! What the user wants, one small struct per subject. Nothing here changes while a conversion runs.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use nydus_convert_chunk::Compression;
 use nydus_convert_oci::Platform;
 use nydus_convert_rafs::{ChunkSize, Digester, FsVersion};
 use thiserror::Error;
+
+use crate::prefetch::Prefetch;
 
 /// What the Nydus file system looks like. Blobs depend on the layer and on this, and on nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -178,10 +181,14 @@ pub struct ToNydusOptions {
     pub platforms: PlatformFilter,
     /// What is kept for the way back.
     pub replay: Replay,
+    /// What clients fetch first; it lies in front in every layer's blob.
+    pub prefetch: Prefetch,
     /// Annotations added to every manifest made.
     pub annotations: Vec<(String, String)>,
     /// Threads and memory.
     pub resources: Resources,
+    /// Where temporary files are made; the system's directory for them if not told.
+    pub tmpdir: Option<PathBuf>,
 }
 
 /// How `to_oci` stores layers.

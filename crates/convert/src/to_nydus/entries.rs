@@ -9,6 +9,7 @@
 
 use std::io::Read;
 use std::ops::Range;
+use std::path::Path;
 
 use nydus_convert_chunk::{Buffers, Group};
 use nydus_convert_layer::record::Recording;
@@ -18,8 +19,10 @@ use nydus_convert_rafs::{
     Metadata, limits,
 };
 
+use super::aside::Aside;
 use super::tape::LayerTape;
 use crate::error::LayerFailure;
+use crate::prefetch::Prefetch;
 
 /// Something of an entry that the target format cannot hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +68,10 @@ pub struct EntryOptions<'a> {
     pub record: bool,
     /// Whether a tar that stops being one is a loss instead of an error. Only with a record: the bytes must go somewhere.
     pub salvage: bool,
+    /// What is to lie in front. If that is anything, what is to lie behind goes into [`Contents::aside`].
+    pub prefetch: &'a Prefetch,
+    /// Where temporary files are made.
+    pub tmpdir: Option<&'a Path>,
     /// Says when to stop.
     pub proceed: &'a dyn Fn() -> Result<(), LayerFailure>,
 }
@@ -79,6 +86,8 @@ pub struct Entries<'a, R> {
     content_left: u64,
     reading: Reading,
     current: EntryPath,
+    /// Whether what is read now is to lie in front.
+    in_front: bool,
     /// A chunk from the recorder that did not fit into the last group.
     waiting: Option<Vec<u8>>,
 }
@@ -107,6 +116,8 @@ pub struct Contents {
     pub losses: Vec<LostEntry>,
     /// Entries of the tar.
     pub entries: u64,
+    /// What is to lie behind all that the groups hold.
+    pub aside: Option<Aside>,
     files: Vec<(InodeId, Range<u64>)>,
     chunks: u64,
 }
@@ -117,10 +128,14 @@ impl<'a, R: Read> Entries<'a, R> {
         Self {
             reader: LayerReader::with_tape(source, LayerTape::new(options.record)),
             buffers,
-            contents: Contents::default(),
+            contents: Contents {
+                aside: (!options.prefetch.is_empty()).then(|| Aside::new(options.tmpdir.map(Path::to_owned))),
+                ..Contents::default()
+            },
             content_left: options.max_content,
             reading: Reading::Items,
             current: EntryPath::root(),
+            in_front: false,
             waiting: None,
             options,
         }
@@ -136,6 +151,7 @@ impl<'a, R: Read> Entries<'a, R> {
 
     fn next_group(&mut self) -> Result<Option<Group>, LayerFailure> {
         let mut group = self.buffers.group();
+        let mut put_aside = 0;
         // What is read by the caller comes behind everything that the reader passed over before.
         while self.put_unstored(&mut group, self.reading != Reading::Items)? {
             match self.reading {
@@ -149,6 +165,15 @@ impl<'a, R: Read> Entries<'a, R> {
                 Reading::Content { remaining: 0 } => self.reading = Reading::Items,
                 Reading::Content { remaining } => {
                     let length = remaining.min(u64::from(self.options.chunk_size.bytes()));
+                    if !self.in_front && self.contents.aside.is_some() {
+                        self.put_content_aside(length as usize, remaining)?;
+                        put_aside += length as usize;
+                        // Whoever takes the groups wants to know how far we are.
+                        if put_aside > Group::TARGET {
+                            return Ok(Some(group));
+                        }
+                        continue;
+                    }
                     // A chunk has at most 16 MiB.
                     if !group.fits(length as usize) {
                         return Ok(Some(group));
@@ -175,11 +200,16 @@ impl<'a, R: Read> Entries<'a, R> {
             let Some(chunk) = self.waiting.take().or_else(|| tape.take_unstored(max, flush)) else {
                 return Ok(true);
             };
+            (self.options.proceed)()?;
+            if let Some(aside) = &mut self.contents.aside {
+                aside.push(self.contents.chunks, &chunk)?;
+                self.contents.chunks += 1;
+                continue;
+            }
             if !group.fits(chunk.len()) {
                 self.waiting = Some(chunk);
                 return Ok(false);
             }
-            (self.options.proceed)()?;
             group.push(&chunk);
             self.contents.chunks += 1;
         }
@@ -211,12 +241,33 @@ impl<'a, R: Read> Entries<'a, R> {
     fn read_content(&mut self, group: &mut Group, length: usize, remaining: u64) -> Result<(), LayerFailure> {
         (self.options.proceed)()?;
         let read = group.fill(length, |space| self.reader.read_content(space))?;
+        if self.is_all_of_file() {
+            group.mark_file();
+        }
+        self.content_read(read, length, remaining)
+    }
+
+    fn put_content_aside(&mut self, length: usize, remaining: u64) -> Result<(), LayerFailure> {
+        (self.options.proceed)()?;
+        let is_all_of_file = self.is_all_of_file();
+        let Some(aside) = &mut self.contents.aside else { return Ok(()) };
+        let read = aside.fill(self.contents.chunks, length, |space| self.reader.read_content(space))?;
+        if is_all_of_file {
+            aside.mark_file();
+        }
+        self.content_read(read, length, remaining)
+    }
+
+    /// Whether the file that is read is one chunk.
+    fn is_all_of_file(&self) -> bool {
+        self.contents.files.last().is_some_and(|(_, chunks)| chunks.end - chunks.start == 1)
+    }
+
+    /// A chunk of a file was read, or the tar ended in it.
+    fn content_read(&mut self, read: usize, length: usize, remaining: u64) -> Result<(), LayerFailure> {
         if read != length {
             let missing = remaining - read as u64;
             return Err(LayerFailure::ShortContent { path: self.current.clone(), missing });
-        }
-        if self.contents.files.last().is_some_and(|(_, chunks)| chunks.end - chunks.start == 1) {
-            group.mark_file();
         }
         self.reader.tape_mut().chunk_done();
         self.reading = Reading::Content { remaining: remaining - length as u64 };
@@ -227,7 +278,13 @@ impl<'a, R: Read> Entries<'a, R> {
     fn read_unclaimed(&mut self, group: &mut Group) -> Result<(), LayerFailure> {
         (self.options.proceed)()?;
         let length = self.options.chunk_size.bytes() as usize;
-        if group.fill(length, |space| self.reader.read_stored(space))? == 0 {
+        let read = match &mut self.contents.aside {
+            Some(aside) => {
+                aside.fill(self.contents.chunks, length, |space| self.reader.read_stored(space))?
+            }
+            None => group.fill(length, |space| self.reader.read_stored(space))?,
+        };
+        if read == 0 {
             self.reading = Reading::Items;
         } else {
             self.reader.tape_mut().chunk_done();
@@ -273,6 +330,7 @@ impl<'a, R: Read> Entries<'a, R> {
         let id = self.contents.tree.insert(&path, inode).map_err(|source| LayerFailure::at(&path, source))?;
         if size > 0 {
             self.reading = Reading::File { id, size };
+            self.in_front = self.options.prefetch.covers(&path);
             self.current = path;
         }
         Ok(())
@@ -318,6 +376,13 @@ impl<R: Read> Iterator for Entries<'_, R> {
 }
 
 impl Contents {
+    /// The chunks of files that are to lie in front, by all the names that the finished tree has for them; ascending.
+    pub fn in_front(&self, prefetch: &Prefetch) -> Vec<Range<u64>> {
+        let covered = prefetch.covered(self.tree.tree());
+        let files = self.files.iter().filter(|(id, _)| covered.contains(id));
+        files.map(|(_, chunks)| chunks.clone()).collect()
+    }
+
     /// Gives every file its chunks: `indexes` is the place of every chunk of the stream in the layer's blob.
     pub fn place_chunks(&mut self, indexes: &[u32]) {
         let tree = self.tree.tree_mut();

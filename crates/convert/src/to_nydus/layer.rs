@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::{self, Read, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,6 +21,7 @@ use super::way_back::Layer;
 use crate::error::{Kind, LayerFailure};
 use crate::observer::{LayerLabel, Observer, Stop};
 use crate::options::{Fidelity, FsOptions, Replay, Resources};
+use crate::prefetch::Prefetch;
 use crate::readahead::ReadAhead;
 use crate::replay::{CHUNKS_SECTION, chunk_records};
 use crate::report::{ReplayReport, WayBack};
@@ -57,8 +59,12 @@ pub struct LayerRun<'a> {
     pub replay: Replay,
     /// Whether damage is a loss or an error.
     pub fidelity: Fidelity,
+    /// What is to lie in front.
+    pub prefetch: &'a Prefetch,
     /// Bounds.
     pub resources: Resources,
+    /// Where temporary files are made.
+    pub tmpdir: Option<&'a Path>,
     /// Who hashes and compresses.
     pub pool: &'a Pool,
     /// Who watches.
@@ -114,14 +120,18 @@ impl LayerRun<'_> {
             max_content: self.resources.max_layer_size,
             record: self.replay != Replay::None,
             salvage: self.fidelity == Fidelity::Warn,
+            prefetch: self.prefetch,
+            tmpdir: self.tmpdir,
             proceed: &should_stop,
         };
-        let mut entries = Entries::new(plain, Buffers::new(window_bytes), options);
+        let buffers = Buffers::new(window_bytes);
+        let mut entries = Entries::new(plain, buffers.clone(), options);
 
         let sink = self.sink.blob()?.prehashed();
         let mut writer = BlobWriter::new(sink, self.blob_options());
         let groups = entries.by_ref().inspect(|_| self.observer.layer_advanced(label, advanced.take()));
-        let packing = pack(self.pool, &self.pack_options(window_bytes), groups, &mut writer)?;
+        let pack_options = self.pack_options(window_bytes);
+        let mut packing = pack(self.pool, &pack_options, groups, &mut writer)?;
         let (plain, mut contents, recording) = entries.finish()?;
         let (ahead, actual, tar_bytes) = plain.finish();
         self.observer.layer_advanced(label, advanced.take());
@@ -129,6 +139,12 @@ impl LayerRun<'_> {
             return Err(LayerFailure::DiffId { expected: *diff_id, actual });
         }
 
+        if let Some(aside) = contents.aside.take() {
+            packing = aside.pack(&buffers, &contents.in_front(self.prefetch), packing, |groups| {
+                let groups = groups.map(|group| should_stop().and(group));
+                Ok(pack(self.pool, &pack_options, groups, &mut writer)?)
+            })?;
+        }
         contents.place_chunks(&packing.indexes);
         let mut tail = writer.finish_data()?;
         let mut replay = ReplayReport { way_back: WayBack::None, method: None, bytes: 0 };
@@ -199,13 +215,14 @@ impl LayerRun<'_> {
         mut layer: LayerTree,
         blob: Option<&Blob>,
     ) -> Result<(Vec<u8>, LayerTree), LayerFailure> {
+        let prefetch = self.prefetch.entries(layer.tree());
         let image = Image {
             tree: std::mem::take(layer.tree_mut()),
             blobs: blob.cloned().into_iter().collect(),
             chunk_size: self.fs.chunk_size,
             compressor: self.fs.compression.compressor(),
             digester: self.fs.digester,
-            prefetch: Vec::new(),
+            prefetch,
         };
         let mut bootstrap = Vec::new();
         rafs::write(self.fs.version, &image, &mut bootstrap)?;

@@ -5,6 +5,7 @@
 //!                └──► what is no image: carried along                                   └─► index ─► commit
 //! ```
 
+mod aside;
 mod entries;
 mod layer;
 mod layers;
@@ -55,7 +56,9 @@ pub fn to_nydus(
         fs: options.fs,
         replay: options.replay,
         fidelity: options.fidelity,
+        prefetch: &options.prefetch,
         resources: options.resources,
+        tmpdir: options.tmpdir.as_deref(),
         pool: &pool,
         observer,
         stop,
@@ -197,7 +200,8 @@ impl Conversion<'_> {
 
         let fs = self.options.fs;
         let merged = layers.iter().map(|layer| layer.merge.clone()).collect();
-        let image = merge(merged, fs.chunk_size, fs.compression.compressor(), fs.digester)?;
+        let mut image = merge(merged, fs.chunk_size, fs.compression.compressor(), fs.digester)?;
+        self.set_prefetch(found, &mut image);
         let mut bootstrap = Vec::new();
         rafs::write(fs.version, &image, &mut bootstrap).map_err(Error::Bootstrap)?;
         let blobs: Vec<Blob> = layers.iter().map(|layer| layer.blob).collect();
@@ -213,6 +217,16 @@ impl Conversion<'_> {
         }
         self.images.push(report);
         Ok(written)
+    }
+
+    /// Lists what clients fetch first, and says which patterns name nothing.
+    fn set_prefetch(&self, found: &Found, image: &mut Image) {
+        let prefetch = &self.options.prefetch;
+        image.prefetch = prefetch.entries(&image.tree);
+        for pattern in prefetch.unknown(&image.tree) {
+            let digest = found.descriptor.digest;
+            self.run.observer.note(&format!("{digest} has no {pattern} that could be fetched first"));
+        }
     }
 
     /// The image as it is before it is converted.

@@ -24,6 +24,15 @@ impl Nydusd {
     /// Mounts `bootstrap`, whose blobs are files of `blob_dir` named by blob id.
     /// Needs root, `/dev/fuse` and the tool `nydusd`. The error is what the daemon logged.
     pub fn mount(bootstrap: &Path, blob_dir: &Path) -> Result<Nydusd, String> {
+        Nydusd::mount_with(bootstrap, blob_dir, &serde_json::json!({ "enable": false }))
+    }
+
+    /// The same with the daemon's settings for prefetching: the file system asks for it, the cache does it.
+    pub fn mount_with(
+        bootstrap: &Path,
+        blob_dir: &Path,
+        prefetch: &serde_json::Value,
+    ) -> Result<Nydusd, String> {
         let dir = TempDir::new().unwrap();
         for name in ["mnt", "cache"] {
             fs::create_dir(dir.path().join(name)).unwrap();
@@ -36,9 +45,10 @@ impl Nydusd {
             "cache": {
                 "type": "filecache",
                 "validate": true,
+                "prefetch": prefetch,
                 "filecache": { "work_dir": dir.path().join("cache") },
             },
-            "rafs": { "mode": "direct", "enable_xattr": true, "validate": is_v5 },
+            "rafs": { "mode": "direct", "enable_xattr": true, "validate": is_v5, "prefetch": prefetch },
         });
         fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
         let log = File::create(dir.path().join("log")).unwrap();
@@ -61,6 +71,11 @@ impl Nydusd {
     /// The root of the mounted image.
     pub fn root(&self) -> PathBuf {
         self.dir.path().join("mnt")
+    }
+
+    /// Where the daemon keeps what it has fetched.
+    pub fn cache(&self) -> PathBuf {
+        self.dir.path().join("cache")
     }
 
     /// All that the daemon has logged so far, warnings and errors.

@@ -76,16 +76,44 @@ pub struct ToNydus {
     /// Images of an index to convert: `all`, or platforms like linux/amd64,linux/arm64/v8
     #[arg(long, default_value = "all", env = "NYDUS_CONVERT_PLATFORM")]
     pub platform: String,
+    #[command(flatten)]
+    pub prefetch: Prefetch,
     /// Annotation for every manifest made; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = values::annotation, env = "NYDUS_CONVERT_ANNOTATION")]
     pub annotation: Vec<(String, String)>,
     #[command(flatten)]
     pub resources: Resources,
+    /// Where temporary files are made [default: the system's directory for them]
+    #[arg(long, value_name = "DIR", env = "NYDUS_CONVERT_TMPDIR", help_heading = "Resources")]
+    pub tmpdir: Option<PathBuf>,
     #[command(flatten)]
     pub output: Output,
     /// Write the digest of the result to this file
     #[arg(long, value_name = "FILE", env = "NYDUS_CONVERT_DIGEST_FILE")]
     pub digest_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Prefetch")]
+pub struct Prefetch {
+    /// File with the paths that clients fetch first, one absolute path in each line; `-` for standard input
+    ///
+    /// A directory stands for all below it. The files' data lies in front in every layer's blob, so that fetching it is
+    /// one sequential read for each.
+    #[arg(long = "prefetch", value_name = "FILE|-", env = "NYDUS_CONVERT_PREFETCH")]
+    pub list: Option<PathBuf>,
+    /// What becomes of the paths
+    #[arg(long = "prefetch-policy", value_enum, default_value_t = PrefetchPolicy::Fs,
+          env = "NYDUS_CONVERT_PREFETCH_POLICY")]
+    pub policy: PrefetchPolicy,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PrefetchPolicy {
+    /// Bootstraps list them
+    Fs,
+    /// They are ignored
+    None,
 }
 
 #[derive(Debug, Args)]

@@ -1,10 +1,13 @@
 //! From arguments to the library's options, once.
 
+use std::path::PathBuf;
+use std::{fs, io, io::Read};
+
 use nydus_convert::oci::{Platform, PlatformError, Reference, ReferenceError};
 use nydus_convert::rafs::{FsVersion, PathError};
 use nydus_convert::{
-    Compression, Fidelity, FsOptions, FsOptionsError, PlatformFilter, Replay, Resources, ToNydusOptions,
-    ToOciOptions,
+    Compression, Fidelity, FsOptions, FsOptionsError, PlatformFilter, Prefetch, PrefetchError, Replay,
+    Resources, ToNydusOptions, ToOciOptions,
 };
 use thiserror::Error;
 
@@ -38,6 +41,12 @@ pub enum UsageError {
     /// A path that no file can have.
     #[error(transparent)]
     BadPath(#[from] PathError),
+    /// A list of paths that cannot be read.
+    #[error("cannot read the paths to fetch first from {}", file.display())]
+    PrefetchRead { file: PathBuf, source: io::Error },
+    /// A list of paths with a line that is none.
+    #[error("the paths to fetch first in {}", file.display())]
+    Prefetch { file: PathBuf, source: PrefetchError },
     /// A target pinned to a digest that nobody can know yet.
     #[error("{reference}: a target cannot be pinned to a digest")]
     PinnedTarget { reference: String },
@@ -65,6 +74,7 @@ impl args::ToNydus {
                 args::Fidelity::Warn => Fidelity::Warn,
             },
             platforms: platforms(&self.platform)?,
+            prefetch: self.prefetch.lower()?,
             replay: match self.replay {
                 args::Replay::Auto => Replay::Auto,
                 args::Replay::Proven => Replay::Proven,
@@ -73,6 +83,7 @@ impl args::ToNydus {
             },
             annotations: self.annotation.clone(),
             resources: self.resources.lower(),
+            tmpdir: self.tmpdir.clone(),
         })
     }
 }
@@ -97,6 +108,23 @@ impl args::Format {
         };
         fs.check()?;
         Ok(fs)
+    }
+}
+
+impl args::Prefetch {
+    /// Reads the list.
+    pub fn lower(&self) -> Result<Prefetch, UsageError> {
+        let Some(file) = self.list.as_ref().filter(|_| self.policy == args::PrefetchPolicy::Fs) else {
+            return Ok(Prefetch::default());
+        };
+        let list = if file.as_os_str() == "-" {
+            let mut list = Vec::new();
+            io::stdin().lock().read_to_end(&mut list).map(|_| list)
+        } else {
+            fs::read(file)
+        };
+        let list = list.map_err(|source| UsageError::PrefetchRead { file: file.clone(), source })?;
+        Prefetch::parse(&list).map_err(|source| UsageError::Prefetch { file: file.clone(), source })
     }
 }
 
