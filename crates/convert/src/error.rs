@@ -149,6 +149,9 @@ pub enum Error {
     /// Output that cannot be written.
     #[error("writing the output failed")]
     Output(#[source] io::Error),
+    /// One of the layer verbs.
+    #[error(transparent)]
+    Verb(#[from] crate::layer_verbs::VerbError),
     /// Asked to stop.
     #[error("interrupted")]
     Interrupted {
@@ -163,6 +166,9 @@ pub enum LayerFailure {
     /// Its bytes cannot be had, are not what the descriptor says, or do not unpack.
     #[error(transparent)]
     Source(#[from] oci::Error),
+    /// The stream that it comes as cannot be read.
+    #[error("the layer cannot be read")]
+    Input(#[source] io::Error),
     /// It is no tar that can be understood.
     #[error(transparent)]
     Tar(#[from] LayerError),
@@ -384,10 +390,12 @@ impl LayerFailure {
         match self {
             Self::Source(oci::Error::Decompress(error)) => damaged_stream(error),
             Self::Source(error) => error.kind().into(),
-            Self::Tar(LayerError::Read { source, .. }) => match oci::find_in::<DecompressError>(source) {
-                Some(error) => damaged_stream(error),
-                None => ErrorKind::of_io(source).into(),
-            },
+            Self::Tar(LayerError::Read { source, .. }) | Self::Input(source) => {
+                match oci::find_in::<DecompressError>(source) {
+                    Some(error) => damaged_stream(error),
+                    None => ErrorKind::of_io(source).into(),
+                }
+            }
             Self::Tar(LayerError::NotATar { .. }) => Kind::Source,
             Self::DiffId { .. } => Kind::NotFaithful,
             Self::Write(WriteError::Io { source, .. }) => ErrorKind::of_io(source).into(),
@@ -474,6 +482,7 @@ impl Error {
             Self::Interrupted { signal } => Kind::Interrupted(*signal),
             Self::Options(_) | Self::Merge(_) | Self::Bootstrap(_) | Self::Origin(_) => Kind::Failed,
             Self::Record(_) => Kind::NotFaithful,
+            Self::Verb(error) => error.kind(),
         }
     }
 }

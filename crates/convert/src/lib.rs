@@ -26,6 +26,7 @@ mod error;
 mod images;
 pub mod inspect;
 mod kernel;
+pub mod layer_verbs;
 mod list;
 mod nydus_image;
 mod observer;
@@ -56,9 +57,9 @@ pub use options::{
 };
 pub use prefetch::{Prefetch, PrefetchError};
 pub use report::{
-    Action, CheckReport, CheckedImage, ImageReport, LayerReport, LossReport, RefusalReport, ReplayReport,
-    Restoration, RestoredImage, RestoredLayer, SCHEMA_VERSION, ToNydusReport, ToOciReport, ToolReport,
-    WayBack,
+    Action, CheckReport, CheckedImage, ImageReport, LayerReport, LossReport, MergeReport, MergedBlob,
+    PackReport, RefusalReport, ReplayReport, Restoration, RestoredImage, RestoredLayer, SCHEMA_VERSION,
+    ToNydusReport, ToOciReport, ToolReport, UnpackReport, WayBack,
 };
 pub use to_nydus::{Lost, LostEntry, MergeError, MergeLayer, merge, to_nydus};
 pub use to_oci::to_oci;

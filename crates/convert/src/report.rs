@@ -257,3 +257,79 @@ pub struct CheckedImage {
     /// Plain bytes of these chunks.
     pub bytes: u64,
 }
+
+/// What packing one layer made.
+#[derive(Debug, Clone, Serialize)]
+pub struct PackReport {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Digest of the blob.
+    pub blob_digest: String,
+    /// Length of the blob.
+    pub blob_bytes: u64,
+    /// Digest of the layer as it came.
+    pub source_digest: String,
+    /// Length of the layer as it came.
+    pub source_bytes: u64,
+    /// Digest of its plain tar.
+    pub diff_id: String,
+    /// Length of the plain tar.
+    pub tar_bytes: u64,
+    /// Entries of the tar.
+    pub entries: u64,
+    /// Chunks of the layer's files.
+    pub chunks: u64,
+    /// Chunks kept after deduplication inside the layer.
+    pub stored_chunks: u64,
+    /// What is kept for the way back.
+    pub replay: ReplayReport,
+    /// What the target format cannot hold.
+    pub losses: Vec<LossReport>,
+    /// What the bytes depend on besides input and options.
+    pub tool: ToolReport,
+}
+
+/// What merging layers made.
+#[derive(Debug, Clone, Serialize)]
+pub struct MergeReport {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The file that the bootstrap went to.
+    pub bootstrap: String,
+    /// Its digest.
+    pub bootstrap_digest: String,
+    /// Its length.
+    pub bootstrap_bytes: u64,
+    /// `5` or `6`.
+    pub fs_version: String,
+    /// Files of the merged file system, names of one file counted once.
+    pub inodes: u64,
+    /// The blobs that its files lie in, in the order of the blob table.
+    pub blobs: Vec<MergedBlob>,
+    /// What the bytes depend on besides input and options.
+    pub tool: ToolReport,
+}
+
+/// A blob of a merged bootstrap.
+#[derive(Debug, Clone, Serialize)]
+pub struct MergedBlob {
+    /// Its digest.
+    pub digest: String,
+    /// Chunks that it holds.
+    pub chunks: u64,
+}
+
+/// What unpacking one layer made.
+#[derive(Debug, Clone, Serialize)]
+pub struct UnpackReport {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Digest of the tar.
+    pub diff_id: String,
+    /// Length of the tar.
+    pub tar_bytes: u64,
+    /// Whether it is the one that the layer was made from, bit for bit.
+    pub exact: bool,
+    /// What the bytes depend on besides input and options.
+    pub tool: ToolReport,
+}

@@ -62,6 +62,27 @@ impl LayerTree {
         Self::default()
     }
 
+    /// The layer whose own bootstrap shows `tree`.
+    ///
+    /// A bootstrap does not say which directories the layer describes and which are there only because something lies
+    /// below them: those that have the metadata of the latter are taken for such. Links out of the layer are found
+    /// by their [`LINK_XATTR`]; a link that could be settled inside the layer stays settled.
+    pub fn of_bootstrap(mut tree: Tree) -> Self {
+        let guessed = Metadata::implicit_directory();
+        let links: Vec<Link> =
+            tree.walk().filter_map(|entry| link_of(entry.path, entry.id, entry.inode)).collect();
+        let pending = links.iter().map(|link| (link.placeholder, link.target.clone())).collect();
+        let directories: Vec<InodeId> =
+            tree.inodes().filter(|(_, inode, _)| inode.metadata == guessed).map(|(id, ..)| id).collect();
+        let root = tree.root();
+        for id in directories {
+            if let InodeKind::Directory(directory) = &mut tree.inode_mut(id).kind {
+                directory.implicit = id == root || !directory.is_empty();
+            }
+        }
+        Self { tree, links, pending }
+    }
+
     /// The layer as its own bootstrap shows it. Complete after [`LayerTree::finish`].
     pub const fn tree(&self) -> &Tree {
         &self.tree
@@ -137,6 +158,13 @@ impl LayerTree {
         self.links = kept;
         Ok(())
     }
+}
+
+/// The link out of its layer that a file of a bootstrap stands for.
+fn link_of(path: EntryPath, placeholder: InodeId, inode: &Inode) -> Option<Link> {
+    let InodeKind::Regular { size: 0, .. } = inode.kind else { return None };
+    let target = EntryPath::parse(inode.metadata.xattrs.get(LINK_XATTR)?).ok()?;
+    Some(Link { path, target, placeholder, forward: None })
 }
 
 /// Lays `upper` over `base`. `place` maps the chunk references of the layer to those of the image.
@@ -367,6 +395,19 @@ mod tests {
         // A replaced link leaves nothing behind.
         let tree = merge(vec![layer(1, &["l a nowhere", "f a"])]);
         assert_eq!(show(&tree), ["/a:1"]);
+    }
+
+    #[test]
+    fn a_layer_comes_back_from_its_own_bootstrap() {
+        let implicit = Metadata::implicit_directory().mode;
+        let lower = || layer(1, &["d a", "f a/t", "d b"]);
+        let upper = layer(2, &["f a/new", "l link a/t", "l more link", "d b"]);
+        let again = LayerTree::of_bootstrap(upper.tree().clone());
+        assert_eq!(again.links(), upper.links());
+        assert_eq!(show(upper.tree())[0], format!("/a:{implicit}"));
+        let tree = merge(vec![lower(), again]);
+        assert_eq!(show(&tree), show(&merge(vec![lower(), upper])));
+        assert_eq!(tree.get(&path("more")), tree.get(&path("a/t")));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use nydus_convert_rafs::{self as rafs, Blob, FsVersion, Image, InodeKind, LayerT
 
 use super::entries::{Entries, EntryOptions, LostEntry};
 use super::merge::MergeLayer;
+use super::unread::Unread;
 use super::watch::EncoderWatch;
 use super::way_back::Layer;
 use crate::error::{Kind, LayerFailure};
@@ -31,6 +32,8 @@ use crate::report::{ReplayReport, WayBack};
 pub struct ConvertedLayer {
     /// The blob stream, as the sink holds it.
     pub blob: oci::Blob,
+    /// Digest of the plain tar.
+    pub diff_id: DiffId,
     /// Length of the plain tar.
     pub tar_bytes: u64,
     /// Entries of the tar.
@@ -74,39 +77,41 @@ pub struct LayerRun<'a> {
 }
 
 impl LayerRun<'_> {
-    /// Converts one layer; `diff_id` is what the image's config says of it. Asked again and again, `give_up` says
-    /// whether the result is still wanted.
+    /// Converts one layer. Asked again and again, `give_up` says whether the result is still wanted.
     pub fn convert(
         &self,
-        layer: &Descriptor,
-        diff_id: &DiffId,
+        layer: &Unread<'_>,
         label: &LayerLabel,
         give_up: &dyn Fn() -> bool,
     ) -> Result<ConvertedLayer, LayerFailure> {
         self.observer.layer_started(label);
-        match self.convert_stream(layer, diff_id, label, give_up) {
+        match self.convert_stream(layer, label, give_up) {
             Ok(converted) => {
                 self.observer.layer_finished(label, converted.blob.size);
                 Ok(converted)
             }
-            Err(failure) => Err(self.root_cause(layer, failure)),
+            Err(failure) => Err(match layer {
+                Unread::Listed { layer, .. } => self.root_cause(layer, failure),
+                Unread::Stream { .. } => failure,
+            }),
         }
     }
 
     fn convert_stream(
         &self,
-        layer: &Descriptor,
-        diff_id: &DiffId,
+        unread: &Unread<'_>,
         label: &LayerLabel,
         give_up: &dyn Fn() -> bool,
     ) -> Result<ConvertedLayer, LayerFailure> {
+        let layer = unread.descriptor();
         let (stored, advanced) = Counted::new(self.source.open(layer)?);
         let watch = EncoderWatch::new(matches!(self.replay, Replay::Auto | Replay::Proven), layer.size);
         let plain = decompress_watched(stored, self.resources.max_layer_size, watch)
-            .map_err(|error| oci::Error::reading(layer.digest, error))?;
+            .map_err(|error| unread.reading(error))?;
         // An uncompressed layer whose digest is its diff id has been compared with it already.
         let compression = plain.compression();
-        let compared = compression == Compression::None && layer.digest == diff_id.0;
+        let compared =
+            compression == Compression::None && unread.diff_id().is_some_and(|id| id.0 == layer.digest);
         let plain = PlainTar::new(ReadAhead::new(plain).map_err(LayerFailure::Thread)?, !compared);
         let window_bytes = self.resources.window_bytes / self.resources.parallel_layers;
         let should_stop = || match self.stop.requested() {
@@ -135,9 +140,14 @@ impl LayerRun<'_> {
         let (plain, mut contents, recording) = entries.finish()?;
         let (ahead, actual, tar_bytes) = plain.finish();
         self.observer.layer_advanced(label, advanced.take());
-        if let Some(actual) = actual.map(DiffId).filter(|actual| actual != diff_id) {
-            return Err(LayerFailure::DiffId { expected: *diff_id, actual });
-        }
+        let diff_id = match (unread.diff_id().copied(), actual.map(DiffId)) {
+            (Some(expected), Some(actual)) if expected != actual => {
+                return Err(LayerFailure::DiffId { expected, actual });
+            }
+            (Some(known), _) | (None, Some(known)) => known,
+            // What was not hashed is listed.
+            (None, None) => DiffId(layer.digest),
+        };
 
         if let Some(aside) = contents.aside.take() {
             packing = aside.pack(&buffers, &contents.in_front(self.prefetch), packing, |groups| {
@@ -150,7 +160,8 @@ impl LayerRun<'_> {
         let mut replay = ReplayReport { way_back: WayBack::None, method: None, bytes: 0 };
         if let Some(recording) = recording {
             let identified = ahead.finish().and_then(|plain| plain.into_watch().finish());
-            let layer = Layer { descriptor: layer, diff_id: *diff_id, tar_size: tar_bytes, compression };
+            let descriptor = &unread.read();
+            let layer = Layer { descriptor, diff_id, tar_size: tar_bytes, compression };
             let source = (self.source, self.resources.max_layer_size);
             let decision = layer.decide(self.replay, identified, source, &should_stop)?;
             replay = layer.write(&mut tail, recording.write(&packing.indexes)?, decision, self.source)?;
@@ -161,6 +172,7 @@ impl LayerRun<'_> {
         let blob = sink.finish_as(Digest::from_sha256(finished.id.0), finished.size)?;
         Ok(ConvertedLayer {
             blob,
+            diff_id,
             tar_bytes,
             entries: contents.entries,
             chunks: packing.indexes.len() as u64,

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use nydus_convert_oci::{Config, Descriptor, DiffId, Digest, Manifest};
 
 use super::layer::{ConvertedLayer, LayerRun};
+use super::unread::Unread;
 use crate::error::Error;
 use crate::observer::LayerLabel;
 use crate::side_by_side::side_by_side;
@@ -46,7 +47,8 @@ pub fn convert_layers(
     let jobs = jobs(platform, manifest, config, done);
     let count = manifest.layers.len();
     let converted = side_by_side(&jobs, run.resources.parallel_layers, |job, give_up| {
-        run.convert(job.layer, &job.key.diff_id, &job.label, give_up)
+        let layer = Unread::Listed { layer: job.layer, diff_id: &job.key.diff_id };
+        run.convert(&layer, &job.label, give_up)
     });
     match converted {
         Ok(converted) => done.extend(jobs.iter().map(|job| job.key).zip(converted)),

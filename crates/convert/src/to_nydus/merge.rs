@@ -63,7 +63,7 @@ pub fn merge(
 }
 
 /// Drops the blobs that no file uses and renumbers the others, in layer order.
-fn keep_used_blobs(tree: &mut Tree, blobs: Vec<Option<Blob>>) -> Result<Vec<Blob>, MergeError> {
+pub(crate) fn keep_used_blobs(tree: &mut Tree, blobs: Vec<Option<Blob>>) -> Result<Vec<Blob>, MergeError> {
     let mut used = vec![false; blobs.len()];
     let mut files = Vec::new();
     for entry in tree.walk() {

@@ -7,10 +7,11 @@
 
 mod aside;
 mod entries;
-mod layer;
+pub(crate) mod layer;
 mod layers;
-mod merge;
+pub(crate) mod merge;
 mod tape;
+pub(crate) mod unread;
 mod watch;
 mod way_back;
 

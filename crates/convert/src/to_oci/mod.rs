@@ -6,12 +6,12 @@
 //!                └──► what is no Nydus image: carried along          ─► manifest ─► index ─► commit
 //! ```
 
-mod blob;
+pub(crate) mod blob;
 mod compress;
 mod image;
-mod layer;
+pub(crate) mod layer;
 mod payload;
-mod rebuild;
+pub(crate) mod rebuild;
 
 use std::collections::HashSet;
 
@@ -62,13 +62,13 @@ pub fn to_oci(
 }
 
 /// What all parts of a conversion share.
-struct Run<'a> {
-    source: &'a dyn Source,
-    sink: &'a dyn Sink,
-    options: &'a ToOciOptions,
-    pool: Pool,
-    observer: &'a dyn Observer,
-    stop: &'a Stop,
+pub(crate) struct Run<'a> {
+    pub source: &'a dyn Source,
+    pub sink: &'a dyn Sink,
+    pub options: &'a ToOciOptions,
+    pub pool: Pool,
+    pub observer: &'a dyn Observer,
+    pub stop: &'a Stop,
 }
 
 /// A conversion under way.

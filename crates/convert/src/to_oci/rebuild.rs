@@ -66,6 +66,15 @@ pub fn whole(run: &Run<'_>, found: &Found, manifest: &Manifest, image: &Image) -
     Ok(RestoredTar { from: None, ..tar })
 }
 
+/// One layer, or all of an image, from a bootstrap that somebody gives.
+pub fn given(
+    restoring: &Restoring<'_>,
+    image: &Image,
+    blob: Option<&OpenBlob>,
+) -> Result<RestoredTar, LayerFailure> {
+    make(restoring, image, blob)
+}
+
 fn make(
     restoring: &Restoring<'_>,
     image: &Image,

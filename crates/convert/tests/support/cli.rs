@@ -38,6 +38,13 @@ pub fn ok<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(args: I) -> Run {
     run
 }
 
+/// Runs the program, demands success, and gives what it printed as it is.
+pub fn ok_bytes<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(args: I) -> Vec<u8> {
+    let output = command().args(args).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
 /// `oci:DIR:latest`.
 pub fn latest(dir: &Path) -> String {
     format!("oci:{}:latest", dir.display())

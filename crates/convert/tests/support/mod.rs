@@ -10,6 +10,7 @@
 #![allow(clippy::unwrap_used)]
 
 pub mod cli;
+pub mod converter;
 pub mod debian;
 pub mod encoders;
 pub mod library;

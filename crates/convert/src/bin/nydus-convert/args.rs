@@ -35,6 +35,9 @@ pub enum Command {
     Check(Check),
     /// Show what an image is made of: manifests, layers, bootstrap, blobs, chunks, files
     Inspect(Inspect),
+    /// One layer at a time, for build systems
+    #[command(subcommand)]
+    Layer(crate::layer::Layer),
     /// List files of an image without mounting it
     Ls(Look),
     /// Print a file of an image without mounting it
@@ -179,6 +182,9 @@ pub struct Format {
     /// Hash that names chunks: blake3 or sha256
     #[arg(long, default_value = "blake3", value_parser = values::digester, env = "NYDUS_CONVERT_DIGESTER")]
     pub digester: Digester,
+    /// Refused: see `Format::lower`
+    #[arg(long, hide = true)]
+    pub encrypt: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

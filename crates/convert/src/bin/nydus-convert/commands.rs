@@ -20,7 +20,7 @@ use serde::Serialize;
 use crate::args::{Check, Cli, Command, Inspect, Look, Output, ToNydus, ToOci};
 use crate::lower::{self, UsageError};
 use crate::values::show_size;
-use crate::{progress, signals};
+use crate::{layer, progress, signals};
 
 /// Losses that are printed one by one; the JSON report has them all.
 const SHOWN_LOSSES: usize = 20;
@@ -32,6 +32,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::ToOci(args) => run_to_oci(&args),
         Command::Check(args) => run_check(&args),
         Command::Inspect(args) => run_inspect(&args),
+        Command::Layer(args) => layer::run(&args),
         Command::Ls(args) => run_ls(&args),
         Command::Cat(args) => run_cat(&args),
         Command::MountCmd(args) => args.run(),
@@ -83,7 +84,7 @@ fn refuse(args: &ToNydus, error: &str, losses: &[nydus_convert::LossReport]) -> 
     print_line(&serde_json::to_string_pretty(&report)?)
 }
 
-fn show_losses(losses: &[nydus_convert::LossReport], verb: &str, quiet: bool) {
+pub fn show_losses(losses: &[nydus_convert::LossReport], verb: &str, quiet: bool) {
     if losses.is_empty() || quiet {
         return;
     }

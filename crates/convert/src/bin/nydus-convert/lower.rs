@@ -50,6 +50,12 @@ pub enum UsageError {
     /// A target pinned to a digest that nobody can know yet.
     #[error("{reference}: a target cannot be pinned to a digest")]
     PinnedTarget { reference: String },
+    /// Encryption that is none.
+    #[error(
+        "--encrypt: the encryption of Nydus blobs uses one IV for everything and keeps the key inside the blob, so it \
+         protects nothing; encrypt the storage at rest, or the layers of the OCI image with ocicrypt"
+    )]
+    Encrypt,
 }
 
 impl UsageError {
@@ -69,18 +75,10 @@ impl args::ToNydus {
     pub fn options(&self) -> Result<ToNydusOptions, UsageError> {
         Ok(ToNydusOptions {
             fs: self.format.lower()?,
-            fidelity: match self.fidelity {
-                args::Fidelity::Strict => Fidelity::Strict,
-                args::Fidelity::Warn => Fidelity::Warn,
-            },
+            fidelity: self.fidelity.lower(),
             platforms: platforms(&self.platform)?,
             prefetch: self.prefetch.lower()?,
-            replay: match self.replay {
-                args::Replay::Auto => Replay::Auto,
-                args::Replay::Proven => Replay::Proven,
-                args::Replay::Tar => Replay::Tar,
-                args::Replay::None => Replay::None,
-            },
+            replay: self.replay.lower(),
             annotations: self.annotation.clone(),
             resources: self.resources.lower(),
             tmpdir: self.tmpdir.clone(),
@@ -91,11 +89,11 @@ impl args::ToNydus {
 impl args::Format {
     /// The file system asked for.
     pub fn lower(&self) -> Result<FsOptions, UsageError> {
+        if self.encrypt {
+            return Err(UsageError::Encrypt);
+        }
         let fs = FsOptions {
-            version: match self.fs_version {
-                args::FsVersion::V5 => FsVersion::V5,
-                args::FsVersion::V6 => FsVersion::V6,
-            },
+            version: self.fs_version.lower(),
             compression: self.compressor.unwrap_or(match self.kernel_mountable {
                 true => Compression::None,
                 false => Compression::default(),
@@ -125,6 +123,38 @@ impl args::Prefetch {
         };
         let list = list.map_err(|source| UsageError::PrefetchRead { file: file.clone(), source })?;
         Prefetch::parse(&list).map_err(|source| UsageError::Prefetch { file: file.clone(), source })
+    }
+}
+
+impl args::FsVersion {
+    /// The library's word for it.
+    pub fn lower(self) -> FsVersion {
+        match self {
+            Self::V5 => FsVersion::V5,
+            Self::V6 => FsVersion::V6,
+        }
+    }
+}
+
+impl args::Fidelity {
+    /// The library's word for it.
+    pub fn lower(self) -> Fidelity {
+        match self {
+            Self::Strict => Fidelity::Strict,
+            Self::Warn => Fidelity::Warn,
+        }
+    }
+}
+
+impl args::Replay {
+    /// The library's word for it.
+    pub fn lower(self) -> Replay {
+        match self {
+            Self::Auto => Replay::Auto,
+            Self::Proven => Replay::Proven,
+            Self::Tar => Replay::Tar,
+            Self::None => Replay::None,
+        }
     }
 }
 

@@ -2,28 +2,37 @@
 
 mod args;
 mod commands;
+mod drop_in;
+mod layer;
 mod lower;
 mod mount;
 mod progress;
 mod signals;
+mod streams;
 mod values;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use nydus_convert::layer_verbs::VerbError;
 use nydus_convert::{Error, Kind};
 use tracing_subscriber::EnvFilter;
 
 use args::{Cli, Command};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    start_logging(match &cli.command {
-        Command::ToNydus(args) => args.output.verbose,
-        Command::Check(args) => args.output.verbose,
-        _ => 0,
-    });
-    match commands::run(cli.command) {
+    let done = if drop_in::is_called_so(std::env::args_os().next().as_deref()) {
+        drop_in::run()
+    } else {
+        let cli = Cli::parse();
+        start_logging(match &cli.command {
+            Command::ToNydus(args) => level(args.output.verbose),
+            Command::Check(args) => level(args.output.verbose),
+            _ => level(0),
+        });
+        commands::run(cli.command)
+    };
+    match done {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {}", one_line(&error));
@@ -32,13 +41,17 @@ fn main() -> ExitCode {
     }
 }
 
-/// Logs go to stderr; `RUST_LOG` overrides the number of `-v`.
-fn start_logging(verbose: u8) {
-    let level = match verbose {
+/// The level that so many `-v` ask for.
+fn level(verbose: u8) -> &'static str {
+    match verbose {
         0 => "warn",
         1 => "info",
         _ => "debug",
-    };
+    }
+}
+
+/// Logs go to stderr; `RUST_LOG` overrides the level.
+fn start_logging(level: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
 }
@@ -57,11 +70,17 @@ fn one_line(error: &anyhow::Error) -> String {
 
 /// The exit codes of `docs/cli.md`.
 fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.downcast_ref::<drop_in::Refusal>().is_some() {
+        return 2;
+    }
     match error.downcast_ref::<lower::UsageError>() {
         // It may well exist; this program cannot use it.
         Some(lower::UsageError::Reference { role: lower::SOURCE, .. }) => return 4,
         Some(_) => return 2,
         None => {}
+    }
+    if let Some(Error::Verb(VerbError::ProvenStream)) = error.downcast_ref::<Error>() {
+        return 2;
     }
     let kind = error.downcast_ref::<Error>().map_or(Kind::Failed, Error::kind);
     match kind {

@@ -1,0 +1,70 @@
+//! `nydus-image create`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use nydus_convert::layer_verbs::{PackLayerOptions, pack_layer};
+use nydus_convert::{Error, FsOptions, LossReport, Resources};
+
+use super::args::Create;
+use super::refusals::{self, Refusal};
+use super::result::Outcome;
+use crate::lower::UsageError;
+use crate::signals;
+use crate::streams::{self, Target};
+
+/// Makes a blob of a layer.
+pub fn run(args: &Create) -> Result<ExitCode> {
+    refusals::of_create(args)?;
+    let Some(blob) = &args.blob else {
+        let reason = "it names the file or pipe that the blob goes to";
+        return Err(Refusal::Missing { flag: "--blob", reason }.into());
+    };
+    // A layer on stdin leaves no room for them.
+    let policy = if args.source == Path::new("-") { "none" } else { args.prefetch_policy.as_str() };
+    let prefetch = super::read_patterns(policy)?;
+    let fs = FsOptions {
+        version: args.fs_version.lower(),
+        compression: args.compressor,
+        digester: args.digester,
+        chunk_size: args.chunk_size,
+        batch_size: args.batch_size,
+        aligned_chunks: args.aligned_chunk,
+        ..FsOptions::default()
+    };
+    fs.check().map_err(UsageError::from)?;
+    let options = PackLayerOptions {
+        fs,
+        fidelity: args.fidelity.lower(),
+        replay: args.replay.lower(),
+        prefetch,
+        tmpdir: None,
+        resources: Resources::default(),
+    };
+    let stop = signals::stop_on_signals().context("cannot listen to signals")?;
+    let target = Target::new(blob)?;
+    // The target first: whoever reads from it and writes to the source opens them in any order.
+    let out = target.open()?;
+    let name = args.source.display().to_string();
+    let packed = pack_layer((streams::open(&args.source)?, &name), out, &options, &(), &stop);
+    if let Err(Error::NotFaithful { losses }) = &packed {
+        warn(losses);
+    }
+    let report = packed?;
+    warn(&report.losses);
+    target.publish()?;
+    let id = report.blob_digest.trim_start_matches("sha256:").to_owned();
+    let compressor = args.compressor.to_string();
+    let compressor = compressor.split(':').next().unwrap_or_default().to_owned();
+    let blobs = if report.stored_chunks > 0 { vec![id] } else { Vec::new() };
+    Outcome::new(Path::new(""), blobs, fs.version, compressor).write(args.output_json.as_deref())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Callers do not know of losses: they are told where people look.
+fn warn(losses: &[LossReport]) {
+    for loss in losses {
+        tracing::warn!("{}: {}", loss.path, loss.problem);
+    }
+}
