@@ -183,7 +183,8 @@ fn unpack(args: &Unpack) -> Result<ExitCode> {
     let stop = signals::stop_on_signals().context("cannot listen to signals")?;
     let target = args.target.open(&args.output)?;
     let observer = progress::display(&args.output);
-    let report = unpack_layer(&files, target.open()?, &args.resources.lower(), observer.as_ref(), &stop)?;
+    let report =
+        unpack_layer(&files, target.open_late()?, &args.resources.lower(), observer.as_ref(), &stop)?;
     let free = !target.is_stdout();
     target.publish()?;
     args.target.tell(&args.output, &report.diff_id, &report, free)?;

@@ -61,6 +61,15 @@ impl Target {
         Ok(Box::new(file.with_context(|| format!("cannot write {}", path.display()))?))
     }
 
+    /// As [`Target::open`], but a pipe is opened by its first byte. Readers that take the end of a pipe for success learn of
+    /// what fails before.
+    pub fn open_late(&self) -> Result<Box<dyn Write + Send>> {
+        match self {
+            Self::Stream(Some(path)) => Ok(Box::new(Late { path: path.clone(), file: None })),
+            _ => self.open(),
+        }
+    }
+
     /// The result is complete: a file gets its name.
     pub fn publish(self) -> Result<()> {
         let Self::File { path, staged } = &self else { return Ok(()) };
@@ -78,6 +87,25 @@ impl Drop for Target {
             // After publishing there is none.
             let _ = fs::remove_file(staged);
         }
+    }
+}
+
+/// A pipe that nothing was written to yet.
+struct Late {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl Write for Late {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.file {
+            Some(file) => file.write(bytes),
+            None => self.file.insert(File::options().write(true).open(&self.path)?).write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.as_mut().map_or(Ok(()), File::flush)
     }
 }
 
