@@ -1,0 +1,236 @@
+//! Images with batches or encrypted blobs, made by the newer reference builder: checked, read and converted back by us.
+//! The builder of the command line that other tests use makes neither.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use nydus_builder::attributes::Attributes;
+use nydus_builder::{
+    ArtifactStorage, BlobManager, BootstrapManager, BuildContext, Builder, ConversionType, Features, Merger,
+    Prefetch, TarballBuilder, WhiteoutSpec,
+};
+use nydus_convert::oci::{LayoutSink, LayoutSource, Platform, Reference};
+use nydus_convert::rafs::meta::{section, toc};
+use nydus_convert::rafs::{BlobFeatures, ChunkSize, Compressor, EntryPath, parse};
+use nydus_convert::{
+    FsOptions, NydusImage, PlatformFilter, Replay, Resources, Stop, ToNydusOptions, ToOciOptions, check,
+    open_nydus, to_nydus, to_oci,
+};
+use nydus_rafs::metadata::RafsVersion;
+use nydus_storage::device::BlobFeatures as TheirFeatures;
+use nydus_storage::meta::BatchContextGenerator;
+use nydus_utils::{compress, digest};
+use serde_json::Value;
+use support::oci::{Compression, Layer, Layout};
+use support::sha256_hex;
+use support::tars::Tar;
+use tempfile::tempdir;
+
+/// How a layer is built.
+#[derive(Debug, Clone, Copy)]
+struct Variant {
+    compressor: &'static str,
+    digester: &'static str,
+    batch_size: u32,
+    encrypt: bool,
+}
+
+fn content(number: usize) -> Vec<u8> {
+    (0..number * 37 % 6000 + 1).map(|at| (at * at / (number + 1)) as u8).collect()
+}
+
+fn files() -> BTreeMap<String, Vec<u8>> {
+    let small = (0..200).map(|number| (format!("small/{number}"), content(number)));
+    let large = (0..5).map(|number| (format!("small/{number}-large"), content(150 + number).repeat(100)));
+    small.chain(large).collect()
+}
+
+fn tar() -> Vec<u8> {
+    let tar = Tar::new().dir("small", 0o755);
+    files().into_iter().fold(tar, |tar, (path, content)| tar.file(&path, content)).finish()
+}
+
+impl Variant {
+    fn context(&self, source: &Path, blob: &Path) -> BuildContext {
+        let mut context = BuildContext::new(
+            String::new(),
+            true,
+            0,
+            self.compressor.parse::<compress::Algorithm>().unwrap(),
+            self.digester.parse::<digest::Algorithm>().unwrap(),
+            true,
+            WhiteoutSpec::None,
+            ConversionType::TarToRafs,
+            source.to_owned(),
+            Prefetch::default(),
+            Some(ArtifactStorage::SingleFile(blob.to_owned())),
+            None,
+            true,
+            Features::try_from("blob-toc").unwrap(),
+            self.encrypt,
+            Attributes::default(),
+        );
+        context.set_fs_version(RafsVersion::V6);
+        context.set_chunk_size(0x2_0000);
+        context.set_batch_size(self.batch_size);
+        // What the command line does beside.
+        if self.batch_size > 0 {
+            let batches = BatchContextGenerator::new(self.batch_size).unwrap();
+            context.blob_batch_generator = Some(Mutex::new(batches));
+            context.blob_features |= TheirFeatures::BATCH | TheirFeatures::CHUNK_INFO_V2;
+        }
+        if self.encrypt {
+            context.blob_features |= TheirFeatures::ENCRYPTED | TheirFeatures::CHUNK_INFO_V2;
+        }
+        context
+    }
+
+    /// The blob stream of a layer.
+    fn build(&self, dir: &Path) -> Vec<u8> {
+        let (source, blob) = (dir.join("layer.tar"), dir.join("layer.blob"));
+        fs::write(&source, tar()).unwrap();
+        let mut context = self.context(&source, &blob);
+        let mut bootstraps = BootstrapManager::new(None, None);
+        let mut blobs = BlobManager::new(context.digester, false);
+        TarballBuilder::new(ConversionType::TarToRafs)
+            .build(&mut context, &mut bootstraps, &mut blobs)
+            .unwrap();
+        fs::read(blob).unwrap()
+    }
+
+    /// The bootstrap of an image of one layer.
+    fn merge(&self, dir: &Path, stream: &[u8]) -> Vec<u8> {
+        let (source, merged) = (dir.join(sha256_hex(stream)), dir.join("merged.boot"));
+        fs::write(&source, section_of(stream, section::IMAGE_BOOT)).unwrap();
+        let mut context = self.context(&source, &dir.join("nothing"));
+        let configuration = Arc::clone(&context.configuration);
+        configuration.internal.set_blob_accessible(false);
+        let target = ArtifactStorage::SingleFile(merged.clone());
+        let sources = vec![source];
+        Merger::merge(&mut context, None, sources, None, None, None, None, None, target, None, configuration)
+            .unwrap();
+        fs::read(merged).unwrap()
+    }
+}
+
+/// A section by the table of contents, unpacked.
+fn section_of(stream: &[u8], name: &str) -> Vec<u8> {
+    let (body, header) = stream.split_last_chunk::<{ section::HEADER_LEN }>().unwrap();
+    let size = section::parse(header).unwrap().size as usize;
+    let entries = toc::parse(&body[body.len() - size..]).unwrap();
+    let entry = entries.iter().find(|entry| entry.name == name).unwrap();
+    let stored = &stream[entry.offset as usize..][..entry.compressed_size as usize];
+    if entry.compressor == Compressor::None {
+        return stored.to_vec();
+    }
+    let mut plain = vec![0; entry.uncompressed_size as usize];
+    entry.compressor.decompress(stored, &mut plain).unwrap();
+    plain
+}
+
+/// The image as the snapshotter's converter puts it together.
+fn assemble(stream: Vec<u8>, bootstrap: &[u8], layout: &Path) {
+    let annotated = |key: &str, value: &str| {
+        BTreeMap::from([(format!("containerd.io/snapshot/{key}"), value.to_owned())])
+    };
+    let blob = Layer {
+        diff_id: Some(format!("sha256:{}", sha256_hex(&stream))),
+        media_type: Some("application/vnd.oci.image.layer.nydus.blob.v1".to_owned()),
+        annotations: annotated("nydus-blob", "true"),
+        compression: Compression::None,
+        ..Layer::new(stream)
+    };
+    let mut annotations = annotated("nydus-bootstrap", "true");
+    annotations.extend(annotated("nydus-fs-version", "6"));
+    let last = Tar::new().dir("image", 0o755).file("image/image.boot", bootstrap).finish();
+    Layout::of([blob, Layer { annotations, ..Layer::new(last) }]).write(layout);
+}
+
+fn name(layout: &Path) -> Reference {
+    format!("oci:{}:latest", layout.display()).parse().unwrap()
+}
+
+fn open(layout: &Path) -> NydusImage {
+    let source = LayoutSource::open(layout, Some("latest"), None).unwrap();
+    open_nydus(&source, &"linux/amd64".parse::<Platform>().unwrap(), "cat").unwrap()
+}
+
+fn assert_content(layout: &Path, what: &Variant) {
+    let image = open(layout);
+    for (path, expected) in files() {
+        let mut read = Vec::new();
+        image.cat(&EntryPath::parse(path.as_bytes()).unwrap(), &mut read).unwrap();
+        assert!(read == expected, "{what:?}: {path}");
+    }
+}
+
+fn is_understood(variant: &Variant) {
+    let dir = tempdir().unwrap();
+    let at = |name: &str| -> PathBuf { dir.path().join(name) };
+    let (theirs, plain, again) = (at("theirs"), at("plain"), at("again"));
+    let stream = variant.build(dir.path());
+    let bootstrap = variant.merge(dir.path(), &stream);
+    let features = parse(&bootstrap).unwrap().1.blobs[0].features;
+    assert_eq!(features.contains(BlobFeatures::BATCH), variant.batch_size > 0);
+    assert_eq!(features.contains(BlobFeatures::ENCRYPTED), variant.encrypt);
+    assemble(stream, &bootstrap, &theirs);
+
+    let source = LayoutSource::open(&theirs, Some("latest"), None).unwrap();
+    let report = check(&source, &name(&theirs), &PlatformFilter::All, &Resources::default(), &()).unwrap();
+    assert!(report.problems.is_empty(), "{variant:?}: {:?}", report.problems);
+    assert!(report.images[0].chunks >= files().len() as u64);
+    assert_content(&theirs, variant);
+
+    let sink = Box::new(LayoutSink::create(&plain, Some("latest")).unwrap());
+    let options = ToOciOptions::default();
+    to_oci((&source, &name(&theirs)), (sink, &name(&plain)), &options, &(), &Stop::new()).unwrap();
+    convert(&plain, &again, &ToNydusOptions::default());
+    assert_content(&again, variant);
+}
+
+fn convert(source: &Path, target: &Path, options: &ToNydusOptions) -> Value {
+    let from = LayoutSource::open(source, Some("latest"), None).unwrap();
+    let sink = Box::new(LayoutSink::create(target, Some("latest")).unwrap());
+    let report = to_nydus((&from, &name(source)), (sink, &name(target)), options, &(), &Stop::new());
+    serde_json::to_value(report.unwrap()).unwrap()
+}
+
+#[test]
+fn batches_and_encrypted_blobs() {
+    for compressor in ["zstd", "lz4_block", "none"] {
+        for (batch_size, encrypt) in [(0x4000, false), (0x2_0000, false), (0, true), (0x4000, true)] {
+            let digester = if encrypt { "sha256" } else { "blake3" };
+            is_understood(&Variant { compressor, digester, batch_size, encrypt });
+        }
+    }
+}
+
+#[test]
+fn our_batches_are_the_builders() {
+    for batch_size in [0x1000, 0x4000, 0x2_0000] {
+        let variant = Variant { compressor: "none", digester: "blake3", batch_size, encrypt: false };
+        let dir = tempdir().unwrap();
+        let theirs = variant.build(dir.path());
+        let (source, ours) = (dir.path().join("source"), dir.path().join("ours"));
+        Layout::of([Layer { compression: Compression::None, ..Layer::new(tar()) }]).write(&source);
+        let fs = FsOptions {
+            compression: "none".parse().unwrap(),
+            chunk_size: ChunkSize::new(0x2_0000).unwrap(),
+            batch_size,
+            ..FsOptions::default()
+        };
+        let options = ToNydusOptions { fs, replay: Replay::None, ..ToNydusOptions::default() };
+        let report = convert(&source, &ours, &options);
+        let digest = report["images"][0]["layers"][0]["blob_digest"].as_str().unwrap();
+        let ours = fs::read(ours.join("blobs").join(digest.replace(':', "/"))).unwrap();
+        for name in [section::IMAGE_BLOB, section::BLOB_META, section::BLOB_DIGEST] {
+            assert!(section_of(&ours, name) == section_of(&theirs, name), "{batch_size}: {name}");
+        }
+    }
+}
