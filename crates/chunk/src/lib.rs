@@ -21,17 +21,20 @@ mod group;
 pub mod ordered;
 mod pack;
 mod read_ahead;
+mod refer;
 mod seen;
 mod sha256;
 mod worker;
 
 pub use blob::{
     BlobError, BlobMeta, BlobOptions, BlobReader, BlobTail, BlobWriter, ChunkError, ChunkSource,
-    FinishedBlob, ReadAt, Section, SectionReader, Verified, WriteError,
+    FinishedBlob, OriginalLayer, ReadAt, Referred, Referring, Section, SectionReader, Verified, WriteError,
+    write_referring,
 };
 pub use buffer::Buffers;
 pub use compression::{Compression, CompressionError, ZstdLevel};
 pub use group::Group;
 pub use pack::{PackError, PackOptions, Packing, pack};
 pub use read_ahead::{PlainChunk, ReadAhead, Request, read_ahead};
+pub use refer::{Numbered, number_chunks};
 pub use worker::Worker;

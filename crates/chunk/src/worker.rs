@@ -8,6 +8,7 @@ use nydus_convert_rafs::{Compressor, DecompressError};
 use zstd::bulk;
 
 use crate::Compression;
+use crate::blob::Inflating;
 
 /// Reusable state of one thread; work functions get it from the pool. Making one is free: contexts are made when
 /// they are first needed.
@@ -23,6 +24,8 @@ pub struct Worker {
     pub(crate) stored: Vec<u8>,
     /// The plain bytes of the batch that was read last: neighbours follow.
     pub(crate) batch: Option<PlainBatch>,
+    /// Inside of the gzip layer that was read last: neighbours follow.
+    pub(crate) inflating: Option<Box<Inflating>>,
 }
 
 /// A batch as it came out of its blob.

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 
-use nydus_convert_chunk::BlobReader;
 use nydus_convert_chunk::ordered::Pool;
+use nydus_convert_chunk::{BlobReader, Referred};
 use nydus_convert_layer::LayerReader;
 use nydus_convert_oci::{
     self as oci, Descriptor, DiffId, Digest, HashingReader, Manifest, Reference, Source, decompress,
@@ -17,6 +17,7 @@ use crate::images::{self, Found, FoundKind};
 use crate::nydus_image::{find_blob, read_bootstrap};
 use crate::observer::{LayerLabel, Observer};
 use crate::options::{PlatformFilter, Resources};
+use crate::referred;
 use crate::replay::{CHUNKS_SECTION, chunk_records};
 use crate::report::{CheckReport, CheckedImage, SCHEMA_VERSION};
 
@@ -111,14 +112,17 @@ impl Checker<'_> {
             }
         };
         checked.inodes = image.tree.link_counts().iter().filter(|count| **count > 0).count() as u64;
-        let unknown = image.blobs.iter().filter_map(|blob| find_blob(manifest, blob.name).err());
+        let unknown = image.blobs.iter().filter_map(|blob| match referred::is_referred(blob) {
+            true => referred::find_meta(&manifest.layers, blob).err(),
+            false => find_blob(manifest, blob.name).err(),
+        });
         problems.extend(unknown.map(Error::from));
         let Some((bootstrap, blobs)) = manifest.layers.split_last() else { return Ok(()) };
         for (position, layer) in blobs.iter().enumerate() {
             let label = label(found, manifest, position, layer);
             self.observer.layer_started(&label);
             let diff_id = config.diff_ids().get(position).copied();
-            match self.check_blob(layer, diff_id, &image) {
+            match self.check_blob(blobs, layer, diff_id, &image) {
                 Ok((chunks, bytes)) => {
                     checked.chunks += chunks;
                     checked.bytes += bytes;
@@ -136,6 +140,7 @@ impl Checker<'_> {
     /// One blob layer; gives the number of chunks compared and their plain bytes.
     fn check_blob(
         &self,
+        layers: &[Descriptor],
         layer: &Descriptor,
         diff_id: Option<DiffId>,
         image: &Image,
@@ -147,10 +152,16 @@ impl Checker<'_> {
             return Err(NydusError::BlobDiffId { digest }.into());
         }
         let id: BlobId = digest.hex().parse().map_err(|_| NydusError::BlobDiffId { digest })?;
+        if referred::is_original(layers, layer) {
+            return self.check_original(layer).map(|()| (0, 0));
+        }
         let reader = Arc::new(BlobReader::open(self.source.open_file(layer)?).map_err(in_blob)?);
         let own = reader.bootstrap().map_err(in_blob)?;
         let (version, own) = nydus_convert_rafs::parse(&own)
             .map_err(|source| NydusError::LayerBootstrap { digest, source })?;
+        if referred::reference(layer).is_some() {
+            return self.check_referred(layers, layer, image, &own);
+        }
         // The image's record of the blob, or, for a blob that no file of the image uses any more, the blob's own.
         let used = image.blobs.iter().find(|blob| blob.name == BlobName::Id(id));
         let own = own.blobs.iter().find(|blob| blob.name == BlobName::ThisBlob);
@@ -163,6 +174,43 @@ impl Checker<'_> {
         };
         let verified = reader.verify(&self.pool, Some(id), record.as_deref()).map_err(in_blob)?;
         Ok((verified.chunks, verified.plain_bytes))
+    }
+
+    /// A blob that refers to a layer: what it says of the layer, and the layer, if nobody else does.
+    fn check_referred(
+        &self,
+        layers: &[Descriptor],
+        layer: &Descriptor,
+        image: &Image,
+        own: &Image,
+    ) -> Result<(u64, u64), Error> {
+        let digest = layer.digest;
+        let in_blob = |source| NydusError::Blob { digest, source };
+        let id: BlobId = digest.hex().parse().map_err(|_| NydusError::BlobDiffId { digest })?;
+        let used = image.blobs.iter().find(|blob| referred::is_referred(blob) && blob.meta_digest == id.0);
+        let Some(record) = used.or(own.blobs.iter().find(|blob| referred::is_referred(blob))) else {
+            let reader = Arc::new(BlobReader::open(self.source.open_file(layer)?).map_err(in_blob)?);
+            reader.verify(&self.pool, Some(id), None).map_err(in_blob)?;
+            return Ok((0, 0));
+        };
+        let data = referred::find_data(layers, record)?;
+        if referred::reference(layer) != Some(data.digest) {
+            return Err(NydusError::UnknownBlob { id: data.digest.hex().to_owned() }.into());
+        }
+        if !layers.iter().any(|layer| layer.digest == data.digest) {
+            self.check_original(&data)?;
+        }
+        let referred = Referred::open(self.source.open_file(layer)?, self.source.open_file(&data)?);
+        let verified = referred.and_then(|referred| referred.verify(&self.pool, id, record));
+        let verified = verified.map_err(in_blob)?;
+        Ok((verified.chunks, verified.plain_bytes))
+    }
+
+    /// A layer that is referred to: its bytes are what its descriptor says.
+    fn check_original(&self, layer: &Descriptor) -> Result<(), Error> {
+        let reading = |error| oci::Error::reading(layer.digest, error);
+        io::copy(&mut self.source.open(layer)?, &mut io::sink()).map_err(reading)?;
+        Ok(())
     }
 
     fn check_bootstrap_layer(

@@ -191,6 +191,19 @@ pub enum LayerFailure {
         /// Bytes that are missing.
         missing: u64,
     },
+    /// It cannot stay as it is and be referred to.
+    #[error(
+        "the layer cannot be referred to: {0}; only gzip streams and plain tars can (leave out --oci-ref)"
+    )]
+    CannotRefer(&'static str),
+    /// A file that does not lie in the tar as it is.
+    #[error(
+        "{path}: a sparse file does not lie in the tar in one piece, so it cannot be referred to (leave out --oci-ref)"
+    )]
+    CannotReferSparse {
+        /// The entry.
+        path: EntryPath,
+    },
     /// The files of the layer, holes included, are too long.
     #[error("{path}: the layer's files have more than {limit} bytes, holes included (--max-layer-size)")]
     TooMuchContent {
@@ -397,6 +410,7 @@ impl LayerFailure {
                 }
             }
             Self::Tar(LayerError::NotATar { .. }) => Kind::Source,
+            Self::CannotRefer(_) | Self::CannotReferSparse { .. } => Kind::Source,
             Self::DiffId { .. } => Kind::NotFaithful,
             Self::Write(WriteError::Io { source, .. }) => ErrorKind::of_io(source).into(),
             Self::Interrupted { signal } => Kind::Interrupted(*signal),

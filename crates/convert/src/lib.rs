@@ -33,6 +33,7 @@ mod observer;
 mod options;
 mod prefetch;
 mod readahead;
+mod referred;
 pub mod replay;
 mod report;
 mod side_by_side;

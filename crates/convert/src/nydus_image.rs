@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use nydus_convert_chunk::{BlobReader, ChunkSource, Worker};
 use nydus_convert_oci::{Descriptor, Digest, Manifest, Source, nydus};
-use nydus_convert_rafs::{BlobName, EntryPath, Image, InodeId, InodeKind, TreeError};
+use nydus_convert_rafs::{Blob, BlobName, EntryPath, Image, InodeId, InodeKind, TreeError};
 
 use crate::error::{Error, NydusError};
+use crate::referred;
 
 /// A bootstrap larger than this is not read into memory: the format's readers stop at 2 GiB.
 pub(crate) const MAX_BOOTSTRAP: u64 = 2 << 30;
@@ -27,11 +28,7 @@ impl NydusImage {
         let image = read_bootstrap(source, manifest)?;
         let mut blobs = Vec::with_capacity(image.blobs.len());
         for blob in &image.blobs {
-            let descriptor = find_blob(manifest, blob.name)?;
-            let file = source.open_file(descriptor)?;
-            let digest = descriptor.digest;
-            let chunks = BlobReader::open(file).and_then(|reader| Arc::new(reader).chunks_of(blob));
-            blobs.push((digest, chunks.map_err(|source| NydusError::Blob { digest, source })?));
+            blobs.push(open_chunks(source, manifest, blob)?);
         }
         Ok(Self { image, blobs })
     }
@@ -66,6 +63,23 @@ impl NydusImage {
         let missing = || Error::NoSuchFile { path: path.clone() };
         self.image.tree.resolve_all(path).map_err(|_: TreeError| missing())?.ok_or_else(missing)
     }
+}
+
+/// The chunks of a blob, and the digest of the layer that tells of them.
+fn open_chunks(
+    source: &dyn Source,
+    manifest: &Manifest,
+    blob: &Blob,
+) -> Result<(Digest, ChunkSource<File>), Error> {
+    let (digest, chunks) = if referred::is_referred(blob) {
+        let (digest, referred) = referred::open(source, &manifest.layers, blob)?;
+        (digest, referred.chunks_of(blob))
+    } else {
+        let descriptor = find_blob(manifest, blob.name)?;
+        let reader = BlobReader::open_as(source.open_file(descriptor)?, blob).map(Arc::new);
+        (descriptor.digest, reader.and_then(|reader| reader.chunks_of(blob)))
+    };
+    Ok((digest, chunks.map_err(|source| NydusError::Blob { digest, source })?))
 }
 
 /// What a file is, in one word.

@@ -179,6 +179,9 @@ pub struct ToNydusOptions {
     pub fidelity: Fidelity,
     /// Which images of an index.
     pub platforms: PlatformFilter,
+    /// Whether the layers stay as they are, gzip streams or plain tars, and the image only tells where in them files
+    /// lie. Of [`FsOptions`] only the chunk size counts then.
+    pub oci_ref: bool,
     /// What is kept for the way back.
     pub replay: Replay,
     /// What clients fetch first; it lies in front in every layer's blob.
@@ -189,6 +192,17 @@ pub struct ToNydusOptions {
     pub resources: Resources,
     /// Where temporary files are made; the system's directory for them if not told.
     pub tmpdir: Option<PathBuf>,
+}
+
+impl ToNydusOptions {
+    /// The same with what follows from them.
+    pub(crate) fn effective(&self) -> Self {
+        let mut options = self.clone();
+        if options.oci_ref {
+            options.fs = FsOptions { chunk_size: self.fs.chunk_size, ..FsOptions::default() };
+        }
+        options
+    }
 }
 
 /// How `to_oci` stores layers.

@@ -170,6 +170,12 @@ impl<R: Read, T: Tape> LayerReader<R, T> {
         })
     }
 
+    /// Where in the tar the content that is read next lies. `None` for sparse files, whose content lies there only in
+    /// part.
+    pub fn content_offset(&self) -> Option<u64> {
+        self.content.expansion.is_none().then(|| self.blocks.offset())
+    }
+
     /// Reads what is stored at the present place, of an entry or [unclaimed](Item::Unclaimed), byte for byte: holes of
     /// sparse files are not there. Fills `buffer` unless the bytes end before; 0 at their end. What a file still has
     /// cannot be read with [`read_content`](Self::read_content) afterwards.

@@ -12,6 +12,8 @@ mod blob_meta;
 mod rafs_v5;
 #[path = "../../../fuzz/src/rafs_v6.rs"]
 mod rafs_v6;
+#[path = "../../../fuzz/src/zran.rs"]
+mod zran;
 
 /// Runs `check` over every file of a target's corpus.
 fn run(target: &str, check: fn(&[u8])) {
@@ -41,4 +43,9 @@ fn bootstraps_of_version_6() {
 #[test]
 fn metadata_of_blobs() {
     run("blob_meta", blob_meta::check);
+}
+
+#[test]
+fn zran_tables() {
+    run("zran", zran::check);
 }

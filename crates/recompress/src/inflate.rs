@@ -110,6 +110,16 @@ impl<R: BufRead> Scanner<R> {
         }
     }
 
+    /// What is read from. A few bytes more than the scanner knows of have been taken from it.
+    pub(crate) fn stream(&self) -> &R {
+        &self.bits.stream
+    }
+
+    /// As [`Scanner::stream`], to be changed but not to be read from.
+    pub(crate) fn stream_mut(&mut self) -> &mut R {
+        &mut self.bits.stream
+    }
+
     /// The next block, `None` after the last one.
     ///
     /// # Errors

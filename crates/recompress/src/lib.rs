@@ -59,6 +59,7 @@ mod method;
 pub mod pgzip;
 mod recipe;
 mod replay;
+pub mod seek;
 mod stored;
 mod wire;
 pub mod zlib;

@@ -12,10 +12,12 @@ use std::mem;
 use std::sync::Arc;
 
 use nydus_convert_rafs::meta::ci::ChunkInformation;
+use nydus_convert_rafs::meta::zran::{InContext, Zran};
 use nydus_convert_rafs::meta::{Batch, section};
 use nydus_convert_rafs::{Blob, BlobFeatures, Chunk, ChunkFlags, Compressor, Digester, limits};
 
 use super::error::{BlobError, ChunkError};
+use super::inflate::{InflateError, Inflating};
 use super::reader::BlobReader;
 use super::source::ReadAt;
 use crate::Worker;
@@ -31,7 +33,9 @@ pub struct ChunkSource<S> {
     cipher: Option<Xts>,
     /// Of blobs with batches: bootstraps do not tell where members of batches lie.
     information: Option<ChunkInformation>,
-    /// Tells the batches of this source from those of others.
+    /// Of chunks inside of a gzip layer.
+    zran: Option<Zran>,
+    /// Tells the batches and contexts of this source from those of others.
     identity: Arc<()>,
 }
 
@@ -42,6 +46,8 @@ pub(crate) enum Place {
     Alone { offset: u64, stored: usize },
     /// In the plain bytes of a batch, from `start` on.
     Member { number: u32, batch: Batch, start: usize, encrypted: bool },
+    /// In what a zran context gives.
+    Inflated { context: u32, offset: u64 },
 }
 
 impl<S: ReadAt> BlobReader<S> {
@@ -60,6 +66,7 @@ impl<S: ReadAt> BlobReader<S> {
             digester: blob.digester,
             cipher: Xts::new(&blob.cipher),
             information,
+            zran: None,
             identity: Arc::new(()),
         })
     }
@@ -121,6 +128,55 @@ impl<S: ReadAt> BlobReader<S> {
 }
 
 impl<S: ReadAt> ChunkSource<S> {
+    /// The chunks of an original layer, with `zran` of a gzip stream, else of a plain tar.
+    pub(super) fn of_zran(data: Arc<BlobReader<S>>, blob: &Blob, zran: Option<Zran>) -> Self {
+        Self {
+            reader: data,
+            compressor: blob.compressor,
+            digester: blob.digester,
+            cipher: None,
+            information: None,
+            zran,
+            identity: Arc::new(()),
+        }
+    }
+
+    /// The zran context of chunk number `number`, and where the chunk lies in it.
+    pub(super) fn in_context(&self, number: u32) -> Option<InContext> {
+        self.zran.as_ref()?.places.get(usize::try_from(number).ok()?).copied()
+    }
+
+    fn find_inflated(&self, number: u32, chunk: &Chunk, zran: &Zran) -> Result<Place, ChunkError> {
+        let place = self.in_context(number).ok_or(ChunkError::Unknown { number })?;
+        let own = usize::try_from(number).ok().and_then(|number| zran.chunks.get(number));
+        // Chunks lie inside of their contexts: that was checked when the tables were read.
+        if own.is_none_or(|own| own.uncompressed_size != chunk.uncompressed_size) {
+            return Err(ChunkError::Length { plain: chunk.uncompressed_size });
+        }
+        Ok(Place::Inflated { context: place.context, offset: place.offset.into() })
+    }
+
+    fn inflate(
+        &self,
+        worker: &mut Worker,
+        number: u32,
+        offset: u64,
+        plain: &mut [u8],
+    ) -> Result<(), InflateError> {
+        let kept = worker.inflating.take().filter(|kept| kept.can_give(&self.identity, number, offset));
+        let mut inflating = match kept {
+            Some(kept) => kept,
+            None => {
+                let context = self.zran.as_ref().and_then(|zran| zran.context(number));
+                let context = context.ok_or(ChunkError::Unsupported)?;
+                Box::new(Inflating::new(&self.identity, number, context)?)
+            }
+        };
+        inflating.read(&self.reader, offset, plain)?;
+        worker.inflating = Some(inflating);
+        Ok(())
+    }
+
     /// Reads chunk number `number`, which the bootstrap records as `chunk`, into `plain`, which is emptied first, and
     /// checks it against its digest. With the state of one thread the members of a batch, asked for one after the
     /// other, are decompressed once.
@@ -147,6 +203,9 @@ impl<S: ReadAt> ChunkSource<S> {
     }
 
     fn find_place(&self, number: u32, chunk: &Chunk) -> Result<Place, ChunkError> {
+        if let Some(zran) = &self.zran {
+            return self.find_inflated(number, chunk, zran);
+        }
         let own = self.own(number, chunk)?;
         let member = self.information.as_ref().and_then(|known| {
             let member = known.member(number)?;
@@ -207,6 +266,13 @@ impl<S: ReadAt> ChunkSource<S> {
                 let part = part
                     .ok_or_else(|| in_chunk(chunk, ChunkError::Length { plain: chunk.uncompressed_size }))?;
                 plain.copy_from_slice(part);
+                check(chunk, self.digester, plain).map_err(|error| in_chunk(chunk, error))
+            }
+            Place::Inflated { context, offset } => {
+                self.inflate(worker, context, offset, plain).map_err(|error| match error {
+                    InflateError::Read(error) => error,
+                    InflateError::Chunk(error) => in_chunk(chunk, error),
+                })?;
                 check(chunk, self.digester, plain).map_err(|error| in_chunk(chunk, error))
             }
         }

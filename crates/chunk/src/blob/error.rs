@@ -183,6 +183,12 @@ pub enum ChunkError {
     /// It does not decompress.
     #[error(transparent)]
     Decompress(#[from] DecompressError),
+    /// The gzip stream that it lies in cannot be read at its place.
+    #[error("{what}")]
+    Inflate {
+        /// What is wrong.
+        what: &'static str,
+    },
     /// It is not what its digest says.
     #[error("its digest is another")]
     Digest,

@@ -32,7 +32,11 @@ impl<S: ReadAt> BlobReader<S> {
         Ok(Some((header, parsed)))
     }
 
-    fn information_header(&self, blob: &Blob, cipher: Option<&Xts>) -> Result<CiHeader, BlobError> {
+    pub(super) fn information_header(
+        &self,
+        blob: &Blob,
+        cipher: Option<&Xts>,
+    ) -> Result<CiHeader, BlobError> {
         let offset = blob.ci.offset.saturating_add(blob.ci.compressed_size);
         let mut bytes = [0; ci::HEADER_LEN];
         self.read(offset, &mut bytes)?;

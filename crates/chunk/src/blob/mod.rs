@@ -15,9 +15,12 @@
 
 mod chunks;
 mod error;
+mod inflate;
 mod information;
 mod options;
 mod reader;
+mod referred;
+mod referring;
 mod section_reader;
 mod sections;
 mod source;
@@ -29,8 +32,11 @@ mod writer;
 pub use chunks::ChunkSource;
 pub(crate) use chunks::{Place, length_of};
 pub use error::{BlobError, ChunkError};
+pub(crate) use inflate::Inflating;
 pub use options::BlobOptions;
 pub use reader::{BlobMeta, BlobReader};
+pub use referred::Referred;
+pub use referring::{OriginalLayer, Referring, write_referring};
 pub use section_reader::SectionReader;
 pub use sections::Section;
 pub use source::ReadAt;

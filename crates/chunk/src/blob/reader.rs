@@ -37,6 +37,8 @@ pub struct BlobReader<S> {
 pub(super) struct Toc {
     pub(super) offset: u64,
     pub(super) digest: [u8; 32],
+    /// SHA-256 and lengths of chunk data that lie in another blob, as its first entry tells.
+    pub(super) elsewhere: Option<([u8; 32], u64, u64)>,
 }
 
 /// What a blob says about its chunks.
@@ -147,11 +149,12 @@ impl<S: ReadAt> BlobReader<S> {
     }
 
     /// Each chunk takes a byte at least, so that no small blob can make us allocate for many. Members of a batch take
-    /// no byte each, but their plain bytes are believed only so far.
+    /// no byte each, but their plain bytes are believed only so far; chunks that lie elsewhere take none here.
     pub(super) fn believe_count(&self, header: &ci::CiHeader) -> Result<(), BlobError> {
         let (count, limit) = (header.entries, self.data_size());
         let believed = if header.features.contains(BlobFeatures::BATCH) { 1 << 16 } else { 1 };
-        if u64::from(count) > limit.saturating_mul(believed) {
+        let elsewhere = header.features.contains(BlobFeatures::SEPARATE);
+        if u64::from(count) > limit.saturating_mul(believed) && !elsewhere {
             return Err(BlobError::TooManyChunks { count, limit });
         }
         Ok(())

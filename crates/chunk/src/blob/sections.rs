@@ -95,7 +95,13 @@ fn by_table(source: &impl ReadAt, end: u64, length: u64) -> Result<(Vec<Section>
         source,
     })?;
     let mut sections: Vec<Section> = Vec::with_capacity(entries.len());
+    let mut elsewhere = None;
     for entry in entries {
+        // Data in another blob: the reference lists them as if they ended where this blob begins.
+        if entry.name == section::IMAGE_BLOB && entry.offset > start {
+            elsewhere = Some((entry.digest, entry.compressed_size, entry.uncompressed_size));
+            continue;
+        }
         let section = Section {
             name: entry.name,
             offset: entry.offset,
@@ -109,7 +115,7 @@ fn by_table(source: &impl ReadAt, end: u64, length: u64) -> Result<(Vec<Section>
         refuse_second(&sections, &section)?;
         sections.push(section);
     }
-    Ok((sections, Toc { offset: start, digest }))
+    Ok((sections, Toc { offset: start, digest, elsewhere }))
 }
 
 fn by_headers(source: &impl ReadAt, size: u64) -> Result<Vec<Section>, BlobError> {

@@ -109,7 +109,9 @@ impl<W: Write> BlobTail<W> {
 
     /// The bootstrap will start behind what was written last.
     fn move_bootstrap(&mut self) {
-        if let (Some(blob), FsVersion::V6) = (&mut self.blob, self.version) {
+        if let (Some(blob), FsVersion::V6) = (&mut self.blob, self.version)
+            && !blob.features.contains(BlobFeatures::SEPARATE)
+        {
             blob.compressed_size = self.stream.position();
         }
     }
@@ -123,10 +125,13 @@ impl<W: Write> BlobTail<W> {
         };
         let id = BlobId(self.stream.digest());
         let size = self.stream.position();
-        let blob = self.blob.map(|blob| Blob {
-            name: BlobName::Id(id),
-            features: blob.features.difference(BlobFeatures::INLINED_FS_META),
-            ..blob
+        let blob = self.blob.map(|blob| {
+            let blob = Blob { features: blob.features.difference(BlobFeatures::INLINED_FS_META), ..blob };
+            // Its chunks lie elsewhere: the blob has the name of that place, and tells of this one.
+            match blob.features.contains(BlobFeatures::SEPARATE) {
+                true => Blob { meta_digest: id.0, meta_size: size, ..blob },
+                false => Blob { name: BlobName::Id(id), ..blob },
+            }
         });
         let finished = FinishedBlob { id, size, blob, toc_digest, toc_size };
         Ok((self.stream.finish()?, finished))

@@ -43,11 +43,7 @@ impl<S: ReadAt + Send + Sync + 'static> BlobReader<S> {
         id: Option<BlobId>,
         blob: Option<&Blob>,
     ) -> Result<Verified, BlobError> {
-        self.check_form()?;
-        let actual = self.check_stream()?;
-        if let Some(expected) = id.filter(|expected| *expected != actual) {
-            return Err(BlobError::Id { expected, actual });
-        }
+        let actual = self.check_id(id)?;
         // Of an encrypted blob the table of contents has the digests of the plain CI.
         let encrypted = blob.is_some_and(|blob| blob.cipher != Cipher::None);
         let hidden = |section: &&Section| {
@@ -76,10 +72,31 @@ impl<S: ReadAt + Send + Sync + 'static> BlobReader<S> {
         Ok(verified)
     }
 
+    /// What can be checked of a metadata blob without the layer that its chunks lie in.
+    pub(super) fn verify_stored(&self, id: BlobId) -> Result<Verified, BlobError> {
+        let id = self.check_id(Some(id))?;
+        self.sections().iter().try_for_each(|section| self.check_section(section))?;
+        Ok(Verified { id, chunks: 0, plain_bytes: 0 })
+    }
+
+    /// The form, and the digest of the stream.
+    fn check_id(&self, id: Option<BlobId>) -> Result<BlobId, BlobError> {
+        self.check_form()?;
+        let actual = self.check_stream()?;
+        match id.filter(|expected| *expected != actual) {
+            Some(expected) => Err(BlobError::Id { expected, actual }),
+            None => Ok(actual),
+        }
+    }
+
     /// Sections tile the stream, each with its header; the headers and the table have no bit to spare.
     fn check_form(&self) -> Result<(), BlobError> {
         let mut at = 0_u64;
         let mut payload = None;
+        let elsewhere = self.toc().and_then(|toc| toc.elsewhere);
+        if let Some((_, size, _)) = elsewhere {
+            at = self.expect(section::IMAGE_BLOB, at, &section::write(section::IMAGE_BLOB, size))?;
+        }
         for section in self.sections() {
             if section.offset != at {
                 return Err(BlobError::NotCanonical { section: section.name.clone(), offset: at });
@@ -100,7 +117,15 @@ impl<S: ReadAt + Send + Sync + 'static> BlobReader<S> {
         if table.offset != at || payload.is_some() {
             return Err(BlobError::NotCanonical { section: section::TOC.to_owned(), offset: at });
         }
-        let entries: Vec<TocEntry> = self.sections().iter().map(entry).collect();
+        let elsewhere = elsewhere.map(|(digest, compressed_size, uncompressed_size)| TocEntry {
+            name: section::IMAGE_BLOB.to_owned(),
+            compressor: Compressor::None,
+            digest,
+            offset: compressed_size.wrapping_neg(),
+            compressed_size,
+            uncompressed_size,
+        });
+        let entries: Vec<TocEntry> = elsewhere.into_iter().chain(self.sections().iter().map(entry)).collect();
         let mut bytes = toc::write(&entries).map_err(|source| BlobError::Structure {
             section: section::TOC.to_owned(),
             offset: at,

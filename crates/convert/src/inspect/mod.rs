@@ -12,7 +12,7 @@ use std::fs::File;
 
 use nydus_convert_chunk::BlobReader;
 use nydus_convert_oci::{Descriptor, Manifest, Reference, Source, nydus};
-use nydus_convert_rafs::{self as rafs, Image};
+use nydus_convert_rafs::{self as rafs, Blob, Image};
 
 pub use report::{
     BlobSection, ChunkPlace, InodeCounts, InspectedBatch, InspectedBlob, InspectedChunk, InspectedFile,
@@ -23,6 +23,7 @@ use crate::error::{Error, NydusError};
 use crate::images::{self, Found, FoundKind};
 use crate::nydus_image::{MAX_BOOTSTRAP, find_blob};
 use crate::options::PlatformFilter;
+use crate::referred;
 use crate::replay::REPLAY;
 use crate::report::SCHEMA_VERSION;
 
@@ -118,7 +119,7 @@ fn describe_file_system(
         let mut record = blobs::of_bootstrap(index, blob, &uses);
         if options.blobs || options.chunks {
             let reader = open_blob(source, manifest, &image, index)?;
-            let digest = find_blob(manifest, blob.name)?.digest;
+            let digest = describing(manifest, blob)?.digest;
             blobs::look_inside(&mut record, &reader, blob)
                 .map_err(|source| NydusError::Blob { digest, source })?;
         }
@@ -145,6 +146,14 @@ fn describe_file_system(
     })
 }
 
+/// The layer that tells of the chunks of a blob.
+fn describing<'a>(manifest: &'a Manifest, blob: &Blob) -> Result<&'a Descriptor, NydusError> {
+    match referred::is_referred(blob) {
+        true => referred::find_meta(&manifest.layers, blob),
+        false => find_blob(manifest, blob.name),
+    }
+}
+
 fn open_blob(
     source: &dyn Source,
     manifest: &Manifest,
@@ -152,7 +161,7 @@ fn open_blob(
     index: usize,
 ) -> Result<BlobReader<File>, Error> {
     let blob = &image.blobs[index];
-    let descriptor = find_blob(manifest, blob.name)?;
+    let descriptor = describing(manifest, blob)?;
     let file = source.open_file(descriptor)?;
     let digest = descriptor.digest;
     Ok(BlobReader::open_as(file, blob).map_err(|source| NydusError::Blob { digest, source })?)

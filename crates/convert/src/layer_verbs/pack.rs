@@ -55,6 +55,7 @@ pub fn pack_layer(
         source: &source,
         sink: &sink,
         fs: options.fs,
+        oci_ref: false,
         replay: options.replay,
         fidelity: options.fidelity,
         prefetch: &options.prefetch,

@@ -72,6 +72,8 @@ pub struct EntryOptions<'a> {
     pub prefetch: &'a Prefetch,
     /// Where temporary files are made.
     pub tmpdir: Option<&'a Path>,
+    /// Whether it is told where in the tar every chunk lies. A file that lies there only in part is an error.
+    pub offsets: bool,
     /// Says when to stop.
     pub proceed: &'a dyn Fn() -> Result<(), LayerFailure>,
 }
@@ -118,6 +120,8 @@ pub struct Contents {
     pub entries: u64,
     /// What is to lie behind all that the groups hold.
     pub aside: Option<Aside>,
+    /// Where in the tar every chunk lies, if that was asked for.
+    pub offsets: Vec<u64>,
     files: Vec<(InodeId, Range<u64>)>,
     chunks: u64,
 }
@@ -240,6 +244,10 @@ impl<'a, R: Read> Entries<'a, R> {
 
     fn read_content(&mut self, group: &mut Group, length: usize, remaining: u64) -> Result<(), LayerFailure> {
         (self.options.proceed)()?;
+        if self.options.offsets {
+            let sparse = || LayerFailure::CannotReferSparse { path: self.current.clone() };
+            self.contents.offsets.push(self.reader.content_offset().ok_or_else(sparse)?);
+        }
         let read = group.fill(length, |space| self.reader.read_content(space))?;
         if self.is_all_of_file() {
             group.mark_file();

@@ -58,6 +58,8 @@ pub struct LayerRun<'a> {
     pub sink: &'a dyn Sink,
     /// The file system asked for.
     pub fs: FsOptions,
+    /// Whether layers stay as they are, and are only referred to.
+    pub oci_ref: bool,
     /// What is kept for the way back.
     pub replay: Replay,
     /// Whether damage is a loss or an error.
@@ -85,7 +87,13 @@ impl LayerRun<'_> {
         give_up: &dyn Fn() -> bool,
     ) -> Result<ConvertedLayer, LayerFailure> {
         self.observer.layer_started(label);
-        match self.convert_stream(layer, label, give_up) {
+        let converted = match layer {
+            Unread::Listed { layer, diff_id } if self.oci_ref => {
+                self.refer_stream(layer, diff_id, label, give_up)
+            }
+            _ => self.convert_stream(layer, label, give_up),
+        };
+        match converted {
             Ok(converted) => {
                 self.observer.layer_finished(label, converted.blob.size);
                 Ok(converted)
@@ -127,6 +135,7 @@ impl LayerRun<'_> {
             salvage: self.fidelity == Fidelity::Warn,
             prefetch: self.prefetch,
             tmpdir: self.tmpdir,
+            offsets: false,
             proceed: &should_stop,
         };
         let buffers = Buffers::new(window_bytes);
@@ -261,19 +270,19 @@ impl LayerRun<'_> {
 }
 
 /// Counts the plain bytes, and hashes them unless that would tell nothing new.
-struct PlainTar<R> {
+pub(super) struct PlainTar<R> {
     inner: R,
     hasher: Option<Hasher>,
     count: u64,
 }
 
 impl<R> PlainTar<R> {
-    fn new(inner: R, hash: bool) -> Self {
+    pub(super) fn new(inner: R, hash: bool) -> Self {
         Self { inner, hasher: hash.then(|| Hasher::new(Algorithm::Sha256)), count: 0 }
     }
 
     /// The source, the digest, if it was asked for, and the number of bytes read.
-    fn finish(self) -> (R, Option<Digest>, u64) {
+    pub(super) fn finish(self) -> (R, Option<Digest>, u64) {
         (self.inner, self.hasher.map(Hasher::finish), self.count)
     }
 }
@@ -290,16 +299,16 @@ impl<R: Read> Read for PlainTar<R> {
 }
 
 /// Counts what is read, on whatever thread.
-struct Counted<R> {
+pub(super) struct Counted<R> {
     inner: R,
     count: Arc<AtomicU64>,
 }
 
 /// The other end of [`Counted`].
-struct Advanced(Arc<AtomicU64>);
+pub(super) struct Advanced(Arc<AtomicU64>);
 
 impl<R> Counted<R> {
-    fn new(inner: R) -> (Self, Advanced) {
+    pub(super) fn new(inner: R) -> (Self, Advanced) {
         let count = Arc::new(AtomicU64::new(0));
         (Self { inner, count: Arc::clone(&count) }, Advanced(count))
     }
@@ -307,7 +316,7 @@ impl<R> Counted<R> {
 
 impl Advanced {
     /// Bytes read since the last call.
-    fn take(&self) -> u64 {
+    pub(super) fn take(&self) -> u64 {
         self.0.swap(0, Ordering::Relaxed)
     }
 }

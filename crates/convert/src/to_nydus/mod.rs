@@ -10,6 +10,7 @@ mod entries;
 pub(crate) mod layer;
 mod layers;
 pub(crate) mod merge;
+mod oci_ref;
 mod tape;
 pub(crate) mod unread;
 mod watch;
@@ -50,11 +51,13 @@ pub fn to_nydus(
     stop: &Stop,
 ) -> Result<ToNydusReport, Error> {
     options.fs.check()?;
+    let options = &options.effective();
     let pool = Pool::new(options.resources.jobs);
     let run = LayerRun {
         source,
         sink: sink.as_ref(),
         fs: options.fs,
+        oci_ref: options.oci_ref,
         replay: options.replay,
         fidelity: options.fidelity,
         prefetch: &options.prefetch,
@@ -146,6 +149,7 @@ impl Conversion<'_> {
         index: &Index,
         depth: usize,
     ) -> Result<Descriptor, Error> {
+        let index = &Index { format: self.format(index.format), ..index.clone() };
         let mut entries = Vec::with_capacity(index.manifests.len());
         for entry in &index.manifests {
             match images::read(self.run.source, entry, false)? {
@@ -163,6 +167,11 @@ impl Conversion<'_> {
         annotations.insert(nydus::SOURCE_DIGEST.to_owned(), descriptor.digest.to_string());
         let index = nydus::IndexParts { source: index, entries, annotations }.assemble();
         Ok(self.run.sink.put(index.format.index(), &index.to_json())?)
+    }
+
+    /// The form of manifests and indexes: annotations of layers, which say what they refer to, are OCI's.
+    fn format(&self, source: oci::image::Format) -> oci::image::Format {
+        if self.options.oci_ref { oci::image::Format::Oci } else { source }
     }
 
     /// The user's annotations.
@@ -201,12 +210,20 @@ impl Conversion<'_> {
 
         let fs = self.options.fs;
         let merged = layers.iter().map(|layer| layer.merge.clone()).collect();
-        let mut image = merge(merged, fs.chunk_size, fs.compression.compressor(), fs.digester)?;
+        let (compressor, digester) = match self.options.oci_ref {
+            true => (oci_ref::COMPRESSOR, oci_ref::DIGESTER),
+            false => (fs.compression.compressor(), fs.digester),
+        };
+        let mut image = merge(merged, fs.chunk_size, compressor, digester)?;
         self.set_prefetch(found, &mut image);
         let mut bootstrap = Vec::new();
         rafs::write(fs.version, &image, &mut bootstrap).map_err(Error::Bootstrap)?;
-        let blobs: Vec<Blob> = layers.iter().map(|layer| layer.blob).collect();
-        let written = self.write_image(found, manifest, &config, &blobs, &bootstrap)?;
+        let blobs = layers.iter().map(|layer| nydus::blob_descriptor(layer.blob));
+        let blobs = match self.options.oci_ref {
+            true => oci_ref::describe(blobs, &manifest.layers),
+            false => blobs.collect(),
+        };
+        let written = self.write_image(found, manifest, &config, blobs, &bootstrap)?;
 
         let mut report = image_report(found, &written, &image, bootstrap.len() as u64);
         for ((descriptor, key), layer) in manifest.layers.iter().zip(&keys).zip(layers) {
@@ -248,7 +265,7 @@ impl Conversion<'_> {
         found: &Found,
         source: &Manifest,
         config: &Config,
-        blobs: &[Blob],
+        blobs: Vec<Descriptor>,
         bootstrap: &[u8],
     ) -> Result<Descriptor, Error> {
         let sink = self.run.sink;
@@ -264,7 +281,10 @@ impl Conversion<'_> {
         let (out, stored) = layer.finish().map_err(oci::Error::from)?;
         out.finish_as(stored.blob.digest, stored.blob.size)?;
 
-        let config = nydus::config(config, blobs, &stored);
+        let contents: Vec<Blob> =
+            blobs.iter().map(|blob| Blob { digest: blob.digest, size: blob.size }).collect();
+        let config = nydus::config(config, &contents, &stored);
+        let source = &Manifest { format: self.format(source.format), ..source.clone() };
         let fs_version = match self.options.fs.version {
             FsVersion::V5 => nydus::FsVersion::V5,
             FsVersion::V6 => nydus::FsVersion::V6,
@@ -275,7 +295,7 @@ impl Conversion<'_> {
             // A path of this machine would make the output depend on where it was made.
             source_reference: None,
             config: sink.put(source.format.config(), &config.to_json())?,
-            blobs: blobs.iter().copied().map(nydus::blob_descriptor).collect(),
+            blobs,
             bootstrap: nydus::bootstrap_descriptor(source.format, stored.blob, fs_version),
             fs_version,
             builder_version: Some(concat!("nydus-convert-", env!("CARGO_PKG_VERSION"))),

@@ -14,6 +14,7 @@ use crate::images::{self, Found};
 use crate::nydus_image::MAX_BOOTSTRAP;
 use crate::observer::LayerLabel;
 use crate::options::Layers;
+use crate::referred;
 use crate::replay::Origin;
 use crate::report::{Restoration, RestoredImage, RestoredLayer};
 use crate::side_by_side::side_by_side;
@@ -129,7 +130,8 @@ fn jobs_of_blobs<'a>(
     (blobs, merged): (&'a [Descriptor], &'a Tree),
     count: usize,
 ) -> Vec<LayerJob<'a>> {
-    let jobs = blobs.iter().take(count).enumerate();
+    let own = blobs.iter().filter(|blob| !referred::is_original(blobs, blob));
+    let jobs = own.take(count).enumerate();
     jobs.map(|(position, blob)| LayerJob {
         blob,
         all: blobs,

@@ -18,6 +18,7 @@ use super::{Run, compress, rebuild};
 use crate::error::LayerFailure;
 use crate::observer::LayerLabel;
 use crate::options::Layers;
+use crate::referred;
 use crate::replay::{LAYER_SECTION, LayerRecord, ORIGINAL_SECTION, Stored};
 
 /// A layer that is to be made.
@@ -118,6 +119,9 @@ impl<'a> Restoring<'a> {
     }
 
     fn restore(&self) -> Result<RestoredTar, LayerFailure> {
+        if let Some(digest) = referred::reference(self.job.blob) {
+            return self.referred(digest);
+        }
         let mut blob = OpenBlob::open(self.run.source, self.job.blob)?;
         match (blob.section(LAYER_SECTION)?, &self.job.expected) {
             (Some(record), _) => self.recorded(&blob, LayerRecord::parse(&record)?),

@@ -12,6 +12,7 @@ mod image;
 pub(crate) mod layer;
 mod payload;
 pub(crate) mod rebuild;
+mod referred;
 
 use std::collections::HashSet;
 

@@ -40,8 +40,8 @@ const _: () = assert!(size_of::<EntryV1>() == 16);
 /// | | 31–0 | offset in the decompressed blob in blocks of 4096 |
 /// | 1 | 63–40 | stored length |
 /// | | 39–0 | offset in the blob |
-/// | 2 | 63–32 | of a member of a batch: number of the batch |
-/// | | 31–0 | of a member of a batch: offset in the plain batch; else CRC-32C |
+/// | 2 | 63–32 | of a member of a batch or context: number of the batch or context |
+/// | | 31–0 | of such a member: offset in its plain bytes; else CRC-32C |
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned, Clone)]
 #[repr(C)]
 pub(super) struct EntryV2 {
@@ -52,6 +52,7 @@ pub(super) struct EntryV2 {
 const _: () = assert!(size_of::<EntryV2>() == 24);
 
 const V2_COMPRESSED: u64 = 0x1;
+const V2_ZRAN: u64 = 0x2;
 const V2_BATCH: u64 = 0x4;
 const V2_ENCRYPTED: u64 = 0x8;
 const V2_HAS_CRC32: u64 = 0x10;
@@ -122,7 +123,36 @@ impl EntryV2 {
         }
     }
 
-    /// Number of the batch and offset in it, of a member of one.
+    /// Of a chunk in a zran context; `place`: number of the context and offset in what it gives.
+    pub(super) fn of_zran(chunk: &Chunk, place: (u32, u32)) -> Self {
+        let plain = Chunk { flags: ChunkFlags::empty(), ..*chunk };
+        let entry = Self::new(&plain, (0, 0));
+        Self {
+            uncompressed: (entry.uncompressed.get() | ((V2_COMPRESSED | V2_ZRAN) << 56)).into(),
+            data: ((u64::from(place.0) << 32) | u64::from(place.1)).into(),
+            ..entry
+        }
+    }
+
+    /// The chunk of an entry of a zran blob.
+    pub(super) fn zran_chunk(&self) -> Result<Chunk, EntryProblem> {
+        let (plain, stored) = (self.uncompressed.get(), self.compressed.get());
+        let flags = bits(plain, 56, 8);
+        if u64::from(flags) != V2_COMPRESSED | V2_ZRAN {
+            return Err(EntryProblem::Flags { bits: flags });
+        }
+        Ok(Chunk {
+            digest: ChunkDigest::default(),
+            flags: ChunkFlags::COMPRESSED,
+            compressed_size: bits(stored, 40, 24),
+            uncompressed_size: bits(plain, 32, 24).saturating_add(1),
+            compressed_offset: stored & OFFSET_MASK,
+            uncompressed_offset: u64::from(bits(plain, 0, 32)).saturating_mul(ALIGNMENT),
+            crc32: 0,
+        })
+    }
+
+    /// Number of the batch or context and offset in it, of a member of one.
     pub(super) fn place(&self) -> (u32, u32) {
         (bits(self.data.get(), 32, 32), bits(self.data.get(), 0, 32))
     }
@@ -220,6 +250,21 @@ impl Cursor {
             return Err(EntryProblem::CompressedOffset { expected, actual });
         }
         Ok(())
+    }
+
+    /// As [`Cursor::pass`] for a chunk in a zran context, whose place in the gzip stream is not the end of another's.
+    pub(super) fn pass_zran(&mut self, chunk: &Chunk) -> Result<(), EntryProblem> {
+        let (compressed, uncompressed) = (chunk.compressed_size, chunk.uncompressed_size);
+        if uncompressed == 0 || uncompressed > limits::MAX_CHUNK_SIZE || compressed >= limits::MAX_CHUNK_SIZE
+        {
+            return Err(EntryProblem::Size { compressed, uncompressed });
+        }
+        if self.uncompressed >= limits::MAX_UNCOMPRESSED_BLOB {
+            let (expected, actual) = (limits::MAX_UNCOMPRESSED_BLOB, chunk.uncompressed_offset);
+            return Err(EntryProblem::UncompressedOffset { expected, actual });
+        }
+        self.pass_plain(chunk)?;
+        self.check_stored(chunk.compressed_offset, compressed).map(drop)
     }
 
     fn pass_plain(&mut self, chunk: &Chunk) -> Result<(), EntryProblem> {

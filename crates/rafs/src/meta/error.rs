@@ -112,6 +112,12 @@ pub enum EntryProblem {
         /// Number of the batch.
         batch: u32,
     },
+    /// A zran context that the table does not have, or that does not give as many bytes.
+    #[error("it does not lie inside of what zran context {context} gives")]
+    Context {
+        /// Number of the context.
+        context: u32,
+    },
     /// A checksum of zero, which readers refuse.
     #[error("its checksum is marked as present and is zero")]
     Crc,

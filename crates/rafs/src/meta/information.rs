@@ -12,7 +12,7 @@ use zerocopy::IntoBytes;
 use super::batch::{self, Batch, InBatch};
 use super::ci::{CONTEXT_LEN, CiHeader, CiTable, PAYLOAD, parse_entries};
 use super::entry::{Cursor, EntryV2};
-use super::{EntryProblem, MetaError};
+use super::{EntryProblem, MetaError, zran};
 use crate::{BlobFeatures, Chunk, ChunkFlags, CiLocation, limits};
 
 /// Everything that a payload says, batches included.
@@ -35,10 +35,14 @@ impl ChunkInformation {
 }
 
 /// Reads a plain payload, version 1 or 2, with its batches if it has any. Chunks must follow each other without gaps in
-/// the decompressed blob and in ascending order in the blob; members of a batch are neighbours. Zran contexts are
-/// refused.
+/// the decompressed blob and in ascending order in the blob; members of a batch are neighbours. Of a
+/// zran blob the chunks alone: [`zran`] reads the rest.
 pub fn parse(payload: &[u8], header: &CiHeader) -> Result<ChunkInformation, MetaError> {
-    if !header.features.contains(BlobFeatures::BATCH) || header.features.contains(BlobFeatures::ZRAN) {
+    if header.features.contains(BlobFeatures::ZRAN) {
+        let chunks = zran::parse(payload, header)?.chunks;
+        return Ok(ChunkInformation { chunks, ..ChunkInformation::default() });
+    }
+    if !header.features.contains(BlobFeatures::BATCH) {
         let chunks = parse_entries(payload, header)?;
         return Ok(ChunkInformation { chunks, ..ChunkInformation::default() });
     }

@@ -16,6 +16,7 @@ mod error;
 mod information;
 pub mod section;
 pub mod toc;
+pub mod zran;
 
 pub use batch::{Batch, InBatch};
 pub use error::{EntryProblem, MetaError};

@@ -111,7 +111,9 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<TocEntry>, MetaError> {
             return field("flags", 0, flags.into());
         };
         let (offset, compressed_size) = (raw.offset.get(), raw.compressed_size.get());
-        if offset.checked_add(compressed_size).is_none() {
+        // Chunks that lie elsewhere: the reference lets them end where the blob begins.
+        let is_elsewhere = number == 0 && offset.wrapping_add(compressed_size) == 0;
+        if offset.checked_add(compressed_size).is_none() && !is_elsewhere {
             return field("stored length", 64, compressed_size);
         }
         entries.push(TocEntry {

@@ -221,7 +221,8 @@ fn scan(stored: impl Read) -> io::Result<Option<Vec<(u64, Flushes)>>> {
     Ok(Some(found))
 }
 
-fn skip_header(reader: &mut impl BufRead) -> io::Result<bool> {
+/// Reads the header of a member; `false` if there is none, and then it is not told how far was read.
+pub(crate) fn skip_header(reader: &mut impl BufRead) -> io::Result<bool> {
     let mut start = Vec::new();
     loop {
         let mut byte = [0];

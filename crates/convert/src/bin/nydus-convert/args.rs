@@ -70,6 +70,12 @@ pub struct ToNydus {
     pub target: String,
     #[command(flatten)]
     pub format: Format,
+    /// Leave the layers as they are, gzip or plain tars, and only tell where in them files lie
+    ///
+    /// The layers become part of the image, beside small blobs that refer to them. Chunks are named by SHA-256; how they
+    /// are stored the layers decide.
+    #[arg(long, conflicts_with_all = ["fs_version", "compressor", "batch_size", "aligned_chunk", "digester", "kernel_mountable", "replay"], env = "NYDUS_CONVERT_OCI_REF")]
+    pub oci_ref: bool,
     /// What is kept for the exact way back
     #[arg(long, value_enum, default_value_t = Replay::Auto, env = "NYDUS_CONVERT_REPLAY")]
     pub replay: Replay,

@@ -75,6 +75,7 @@ impl args::ToNydus {
     pub fn options(&self) -> Result<ToNydusOptions, UsageError> {
         Ok(ToNydusOptions {
             fs: self.format.lower()?,
+            oci_ref: self.oci_ref,
             fidelity: self.fidelity.lower(),
             platforms: platforms(&self.platform)?,
             prefetch: self.prefetch.lower()?,
