@@ -56,7 +56,9 @@ pub enum Error {
     #[error(transparent)]
     Options(#[from] FsOptionsError),
     /// An image that the kernel cannot mount.
-    #[error("the kernel cannot mount this image: {why}; convert it with --kernel-mountable")]
+    #[error(
+        "the kernel cannot mount this image: {why}; make it with to-nydus --kernel-mountable from the OCI image"
+    )]
     NotForTheKernel {
         /// What is in the way.
         why: String,

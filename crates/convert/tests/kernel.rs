@@ -6,6 +6,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,18 +25,21 @@ struct Mounted {
 }
 
 impl Mounted {
-    /// Runs what `mount-cmd` prints. `None` where the kernel has no EROFS.
-    fn new(layout: &Path) -> Option<Self> {
+    /// Runs what `mount-cmd` prints.
+    fn new(layout: &Path) -> Self {
         let mounted = Self { dir: tempdir().unwrap(), blobs: layout.join("blobs") };
         fs::create_dir(mounted.root()).unwrap();
         let (bootstrap, root) = (mounted.dir.path().join("image.boot"), mounted.root());
         let args = ["mount-cmd", &latest(layout), "--bootstrap"].map(str::to_owned).into_iter();
         let files = [bootstrap.to_str().unwrap(), "--mountpoint", root.to_str().unwrap()];
         let line = ok(args.chain(files.map(str::to_owned))).stdout;
-        assert!(line.starts_with("mount -t erofs -o \"ro,device=$(losetup"), "{line}");
+        assert!(
+            line.starts_with("d0=$(losetup") && line.contains(" && mount -t erofs -o \"ro,device=$d0"),
+            "{line}"
+        );
         let output = Command::new("sh").args(["-ec", &line]).output().unwrap();
         assert!(output.status.success(), "{line}{}", String::from_utf8_lossy(&output.stderr));
-        Some(mounted)
+        mounted
     }
 
     fn root(&self) -> PathBuf {
@@ -83,7 +87,7 @@ fn mount_and_compare(source: &Path, options: &[&str], lost_by_umoci: &[&str]) {
 
     let expected = Tree::read(&umoci::unpack(source, "latest", &dir.path().join("bundle")));
     let ignore = Ignore { mtime_of: vec![Vec::new()], ..Ignore::default() };
-    let Some(mounted) = Mounted::new(&nydus) else { return };
+    let mounted = Mounted::new(&nydus);
     assert_eq!(Tree::read(&mounted.root()).diff(&expected, &ignore), lost_by_umoci);
     let daemon = Nydusd::mount(&bootstrap, &nydus.join("blobs/sha256")).unwrap();
     assert_eq!(Tree::read(&daemon.root()).diff(&expected, &ignore), lost_by_umoci);
@@ -116,6 +120,23 @@ fn the_kernel_mounts_a_whole_distribution() {
     if has_erofs() {
         mount_and_compare(&source, &[], &[]);
     }
+}
+
+#[test]
+fn nothing_is_mounted_where_a_blob_is_missing() {
+    let dir = tempdir().unwrap();
+    let (nydus, bootstrap) = (dir.path().join("nydus"), dir.path().join("image.boot"));
+    convert(&support::fixtures().join("small"), &nydus, &["--kernel-mountable"]);
+    let line = ok(["mount-cmd", &latest(&nydus), "--bootstrap", bootstrap.to_str().unwrap()]).stdout;
+    let bin = dir.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    // Stand-ins: no device can be made, and whoever mounts is found out.
+    for (name, script) in [("losetup", "exit 1"), ("mount", ": > \"$0.called\"")] {
+        fs::write(bin.join(name), format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let status = Command::new("/bin/sh").args(["-c", &line]).env("PATH", &bin).status().unwrap();
+    assert!(!status.success() && !bin.join("mount.called").exists(), "{line}");
 }
 
 #[test]

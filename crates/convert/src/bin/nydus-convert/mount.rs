@@ -1,6 +1,6 @@
 //! `mount-cmd`: prints the command that mounts an image of a layout with the kernel's EROFS.
 
-use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -41,8 +41,7 @@ impl MountCmd {
             None => Platform::new("linux", std::env::consts::ARCH),
         };
         let mount = kernel_mount(&source, &platform)?;
-        fs::write(&self.bootstrap, &mount.bootstrap)
-            .with_context(|| format!("cannot write {}", self.bootstrap.display()))?;
+        self.write_bootstrap(&mount.bootstrap)?;
         let blobs = absolute(Path::new(dir))?.join("blobs");
         let bootstrap = absolute(&self.bootstrap)?;
         print_line(&command(&blobs, &mount.devices, &bootstrap, &absolute(&self.mountpoint)?))?;
@@ -50,21 +49,35 @@ impl MountCmd {
     }
 }
 
+impl MountCmd {
+    /// Nothing half-written under the final name.
+    fn write_bootstrap(&self, bytes: &[u8]) -> Result<()> {
+        let cannot = || format!("cannot write {}", self.bootstrap.display());
+        let dir = absolute(&self.bootstrap)?.parent().map(Path::to_owned).with_context(cannot)?;
+        let mut file = tempfile::NamedTempFile::new_in(dir).with_context(cannot)?;
+        file.write_all(bytes).with_context(cannot)?;
+        file.persist(&self.bootstrap).with_context(cannot)?;
+        Ok(())
+    }
+}
+
 fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).with_context(|| format!("cannot tell where {} is", path.display()))
 }
 
-/// Devices are block devices, so every blob gets a loop device; `mount` makes the bootstrap's own.
+/// Devices are block devices, so every blob gets a loop device; `mount` makes the bootstrap's own. A device that cannot be
+/// made ends the line before anything is mounted.
 fn command(blobs: &Path, devices: &[Digest], bootstrap: &Path, mountpoint: &Path) -> String {
-    let mut options = String::from("ro");
-    for digest in devices {
+    let (mut line, mut options) = (String::new(), String::from("ro"));
+    for (number, digest) in devices.iter().enumerate() {
         let blob = blobs.join(digest.to_string().replacen(':', "/", 1));
-        options.push_str(&format!(",device=$(losetup --find --show --read-only {})", quote(&blob)));
+        line.push_str(&format!("d{number}=$(losetup --find --show --read-only {}) && ", quote(&blob)));
+        options.push_str(&format!(",device=$d{number}"));
     }
-    format!("mount -t erofs -o \"{options}\" {} {}", quote(bootstrap), quote(mountpoint))
+    format!("{line}mount -t erofs -o \"{options}\" {} {}", quote(bootstrap), quote(mountpoint))
 }
 
-/// For a POSIX shell, also inside `"$(…)"`.
+/// For a POSIX shell.
 fn quote(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
