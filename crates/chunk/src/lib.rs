@@ -17,6 +17,7 @@ mod blob;
 mod buffer;
 mod cipher;
 mod compression;
+mod foreign;
 mod group;
 pub mod ordered;
 mod pack;
@@ -33,8 +34,9 @@ pub use blob::{
 };
 pub use buffer::Buffers;
 pub use compression::{Compression, CompressionError, ZstdLevel};
+pub use foreign::{ChunkLookup, Foreign};
 pub use group::Group;
-pub use pack::{PackError, PackOptions, Packing, pack};
+pub use pack::{PackError, PackOptions, Packing, pack, pack_with};
 pub use read_ahead::{PlainChunk, ReadAhead, Request, read_ahead};
 pub use refer::{Numbered, number_chunks};
 pub use worker::Worker;

@@ -4,7 +4,7 @@
 //!   groups ──► hash ───────────► deduplicate ──► compress what is new ──► append
 //!              parallel, ordered serial          parallel, ordered        serial
 //! ```
-//! Of equal chunks (same digest, same length) the first in the stream is stored. The bytes of the blob depend on
+//! Of equal chunks (same digest, same length) the first in the stream is stored, unless another blob has it. The bytes of the blob depend on
 //! the chunks and the options alone, not on threads, window, or how chunks are spread over groups.
 
 use std::io::{self, Write};
@@ -18,7 +18,7 @@ use crate::buffer::Buffer;
 use crate::ordered::{Pipe, Pool};
 use crate::seen::Seen;
 use crate::worker::compress_bound;
-use crate::{BlobOptions, BlobWriter, Compression, Group, Worker, WriteError};
+use crate::{BlobOptions, BlobWriter, Compression, Foreign, Group, Worker, WriteError};
 
 /// How to pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub struct PackOptions {
 /// What was packed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Packing {
-    /// For every chunk, in stream order, its number in the blob.
+    /// For every chunk, in stream order, its number in the blob; from [`Foreign::FIRST`] on, of a chunk elsewhere.
     pub indexes: Vec<u32>,
     /// Plain bytes of all chunks.
     pub plain_bytes: u64,
@@ -48,7 +48,7 @@ pub struct Packing {
 }
 
 impl Packing {
-    /// Chunks that the blob already had.
+    /// Chunks that the blob, or another, already had.
     pub fn duplicate_chunks(&self) -> u64 {
         self.indexes.len() as u64 - self.new_chunks
     }
@@ -90,7 +90,18 @@ pub fn pack<E, W: Write>(
     groups: impl Iterator<Item = Result<Group, E>>,
     writer: &mut BlobWriter<W>,
 ) -> Result<Packing, PackError<E>> {
-    let result = run(pool, options, groups, writer);
+    pack_with(pool, options, groups, writer, None)
+}
+
+/// The same; chunks that `foreign` knows are not stored.
+pub fn pack_with<E, W: Write>(
+    pool: &Pool,
+    options: &PackOptions,
+    groups: impl Iterator<Item = Result<Group, E>>,
+    writer: &mut BlobWriter<W>,
+    foreign: Option<&mut Foreign<'_>>,
+) -> Result<Packing, PackError<E>> {
+    let result = run(pool, options, groups, writer, foreign);
     if result.is_err() {
         writer.abandon();
     }
@@ -102,6 +113,7 @@ fn run<E, W: Write>(
     options: &PackOptions,
     groups: impl Iterator<Item = Result<Group, E>>,
     writer: &mut BlobWriter<W>,
+    mut foreign: Option<&mut Foreign<'_>>,
 ) -> Result<Packing, PackError<E>> {
     writer.check()?;
     let &PackOptions { blob, chunk_size, window_bytes } = options;
@@ -118,7 +130,10 @@ fn run<E, W: Write>(
     let mut packing = Packing::default();
     let mut seen = Seen::over(writer.chunks());
     for hashed in hashed {
-        let Some(new) = deduplicate(hashed, chunk_size, &mut seen, writer, &mut packing)? else { continue };
+        let foreign = foreign.as_deref_mut();
+        let Some(new) = deduplicate(hashed, chunk_size, foreign, &mut seen, writer, &mut packing)? else {
+            continue;
+        };
         let fresh = match &mut batcher {
             Some(batcher) => Fresh::from(batcher.add(new.group, &new.positions)),
             None => new,
@@ -179,6 +194,7 @@ impl From<Units> for Fresh {
 fn deduplicate<E, W: Write>(
     Hashed { group, digests }: Hashed,
     chunk_size: ChunkSize,
+    mut foreign: Option<&mut Foreign<'_>>,
     seen: &mut Seen,
     writer: &mut BlobWriter<W>,
     packing: &mut Packing,
@@ -190,6 +206,10 @@ fn deduplicate<E, W: Write>(
             return Err(PackError::ChunkTooLong { length: chunk.len(), chunk_size });
         };
         packing.plain_bytes += u64::from(length);
+        if let Some(number) = foreign.as_mut().and_then(|foreign| foreign.number(digest, length)) {
+            packing.indexes.push(number);
+            continue;
+        }
         let number = match seen.find_or_add(digest, length, writer.chunks()) {
             Some(number) => number,
             None => {

@@ -9,6 +9,7 @@ use nydus_convert_rafs::{EntryPath, TreeError};
 use nydus_convert_recompress::ReplayError;
 use thiserror::Error;
 
+use crate::dictionary::DictionaryError;
 use crate::options::FsOptionsError;
 use crate::report::LossReport;
 use crate::to_nydus::MergeError;
@@ -55,6 +56,9 @@ pub enum Error {
     /// Options that mean nothing together.
     #[error(transparent)]
     Options(#[from] FsOptionsError),
+    /// A chunk dictionary that is of no use.
+    #[error("the chunk dictionary cannot be used")]
+    Dictionary(#[from] DictionaryError),
     /// An image that the kernel cannot mount.
     #[error(
         "the kernel cannot mount this image: {why}; make it with to-nydus --kernel-mountable from the OCI image"
@@ -489,6 +493,7 @@ impl Error {
             },
             Self::Platform { source, .. } => source.kind(),
             Self::Layer { source, .. } => source.kind(),
+            Self::Dictionary(error) => error.kind(),
             Self::NotFaithful { .. } | Self::Nydus(_) => Kind::NotFaithful,
             Self::NoSuchPlatform { .. } | Self::NestedIndex { .. } | Self::NotNydus { .. } => Kind::Source,
             Self::NoSuchFile { .. } | Self::NotARegularFile { .. } | Self::NotForTheKernel { .. } => {

@@ -22,6 +22,7 @@
 pub struct LibraryGuide;
 
 mod check;
+mod dictionary;
 mod error;
 mod images;
 pub mod inspect;
@@ -46,6 +47,7 @@ pub use nydus_convert_oci as oci;
 pub use nydus_convert_rafs as rafs;
 
 pub use check::check;
+pub use dictionary::{ChunkDictionary, DictionaryError};
 pub use error::{Error, Kind, LayerFailure, NydusError};
 pub use kernel::{KernelMount, kernel_mount};
 pub use list::{Listed, open_nydus};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use nydus_convert_chunk::{BlobReader, ChunkSource, Worker};
 use nydus_convert_oci::{Descriptor, Digest, Manifest, Source, nydus};
-use nydus_convert_rafs::{Blob, BlobName, EntryPath, Image, InodeId, InodeKind, TreeError};
+use nydus_convert_rafs::{Blob, BlobName, EntryPath, FsVersion, Image, InodeId, InodeKind, TreeError};
 
 use crate::error::{Error, NydusError};
 use crate::referred;
@@ -97,12 +97,20 @@ pub fn kind_name(kind: &InodeKind) -> &'static str {
 
 /// The bootstrap of a Nydus manifest: its last layer, verified.
 pub(crate) fn read_bootstrap(source: &dyn Source, manifest: &Manifest) -> Result<Image, Error> {
+    Ok(read_versioned_bootstrap(source, manifest)?.1)
+}
+
+/// The same with the version of its format.
+pub(crate) fn read_versioned_bootstrap(
+    source: &dyn Source,
+    manifest: &Manifest,
+) -> Result<(FsVersion, Image), Error> {
     let Some(layer) = manifest.layers.last() else {
         return Err(Error::NotNydus { reference: source.root().digest.to_string(), command: "this" });
     };
     let layer =
         nydus::read_bootstrap(source.open(layer)?, MAX_BOOTSTRAP).map_err(nydus_convert_oci::Error::from)?;
-    Ok(nydus_convert_rafs::parse(&layer.bytes).map_err(NydusError::Bootstrap)?.1)
+    Ok(nydus_convert_rafs::parse(&layer.bytes).map_err(NydusError::Bootstrap)?)
 }
 
 /// The layer that a blob of the bootstrap is.

@@ -8,6 +8,7 @@ use nydus_convert_oci::Platform;
 use nydus_convert_rafs::{ChunkSize, Digester, FsVersion};
 use thiserror::Error;
 
+use crate::dictionary::ChunkDictionary;
 use crate::prefetch::Prefetch;
 
 /// What the Nydus file system looks like. Blobs depend on the layer and on this, and on nothing else.
@@ -184,6 +185,8 @@ pub struct ToNydusOptions {
     pub oci_ref: bool,
     /// What is kept for the way back.
     pub replay: Replay,
+    /// Images whose chunks are used where a layer brings the same.
+    pub chunk_dict: Option<ChunkDictionary>,
     /// What clients fetch first; it lies in front in every layer's blob.
     pub prefetch: Prefetch,
     /// Annotations added to every manifest made.

@@ -84,6 +84,8 @@ pub struct LayerReport {
     pub chunks: u64,
     /// Chunks kept after deduplication inside the layer.
     pub stored_chunks: u64,
+    /// Different chunks of other blobs that are used instead.
+    pub foreign_chunks: u64,
     /// Whether the blob was made for an earlier image of the same run.
     pub reused: bool,
     /// What is kept for the way back.

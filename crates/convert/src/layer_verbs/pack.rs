@@ -58,6 +58,7 @@ pub fn pack_layer(
         oci_ref: false,
         replay: options.replay,
         fidelity: options.fidelity,
+        dictionary: None,
         prefetch: &options.prefetch,
         tmpdir: options.tmpdir.as_deref(),
         // All of the memory is this layer's.

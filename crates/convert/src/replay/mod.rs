@@ -1,7 +1,7 @@
 //! What is kept for the exact way back: one record per layer in its blob, one per image beside the bootstrap.
 //!
 //! ```text
-//!   blob of a layer   chunks … │ layer.replay: LayerRecord │ [layer.original] │ [layer.chunks] │ image.boot
+//!   blob of a layer   chunks … │ layer.replay: LayerRecord │ [layer.original] │ [layer.foreign] │ [layer.chunks] │ image.boot
 //!   bootstrap layer   image/image.boot, image/image.origin: Origin
 //!   manifest          annotation REPLAY = version of the records
 //! ```
@@ -10,6 +10,7 @@
 
 mod bytes;
 pub mod chunk_records;
+pub mod foreign_chunks;
 mod layer_record;
 mod origin;
 
@@ -28,6 +29,9 @@ pub const LAYER_SECTION: &str = "layer.replay";
 pub const ORIGINAL_SECTION: &str = "layer.original";
 /// Section of a blob stream of RAFS v5 with the chunks that no file refers to, where there are any.
 pub const CHUNKS_SECTION: &str = "layer.chunks";
+
+/// Section of a blob stream with the chunks of other blobs that the layer uses, where there are any.
+pub const FOREIGN_SECTION: &str = "layer.foreign";
 
 /// A record that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -391,13 +391,13 @@ impl Contents {
         files.map(|(_, chunks)| chunks.clone()).collect()
     }
 
-    /// Gives every file its chunks: `indexes` is the place of every chunk of the stream in the layer's blob.
-    pub fn place_chunks(&mut self, indexes: &[u32]) {
+    /// Gives every file its chunks: `indexes` are the numbers of all chunks of the stream, `place` says where they lie.
+    pub fn place_chunks(&mut self, indexes: &[u32], place: impl Fn(u32) -> ChunkRef) {
         let tree = self.tree.tree_mut();
         for (id, range) in self.files.drain(..) {
             let own = indexes.get(range.start as usize..range.end as usize).unwrap_or_default();
             if let InodeKind::Regular { chunks, .. } = &mut tree.inode_mut(id).kind {
-                *chunks = own.iter().map(|&index| ChunkRef { blob: 0, index }).collect();
+                *chunks = own.iter().map(|&number| place(number)).collect();
             }
         }
     }

@@ -7,18 +7,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nydus_convert_chunk::ordered::Pool;
-use nydus_convert_chunk::{BlobOptions, BlobTail, BlobWriter, Buffers, PackOptions, pack};
+use nydus_convert_chunk::{BlobOptions, BlobTail, BlobWriter, Buffers, Foreign, PackOptions, pack_with};
 use nydus_convert_oci::{
     self as oci, Algorithm, Compression, Descriptor, DiffId, Digest, ErrorKind, Hasher, Sink, Source,
     decompress_watched,
 };
 use nydus_convert_rafs::{self as rafs, Blob, FsVersion, Image, InodeKind, LayerTree, Tree};
 
+use super::elsewhere::Elsewhere;
 use super::entries::{Entries, EntryOptions, LostEntry};
 use super::merge::MergeLayer;
 use super::unread::Unread;
 use super::watch::EncoderWatch;
 use super::way_back::Layer;
+use crate::dictionary::ChunkDictionary;
 use crate::error::{Kind, LayerFailure};
 use crate::observer::{LayerLabel, Observer, Stop};
 use crate::options::{Fidelity, FsOptions, Replay, Resources};
@@ -42,6 +44,8 @@ pub struct ConvertedLayer {
     pub chunks: u64,
     /// Chunks kept.
     pub stored_chunks: u64,
+    /// Different chunks of other blobs that are used.
+    pub foreign_chunks: u64,
     /// What the format cannot hold.
     pub losses: Vec<LostEntry>,
     /// What is kept for the way back.
@@ -64,6 +68,8 @@ pub struct LayerRun<'a> {
     pub replay: Replay,
     /// Whether damage is a loss or an error.
     pub fidelity: Fidelity,
+    /// Chunks that need not be kept.
+    pub dictionary: Option<&'a ChunkDictionary>,
     /// What is to lie in front.
     pub prefetch: &'a Prefetch,
     /// Bounds.
@@ -145,7 +151,9 @@ impl LayerRun<'_> {
         let mut writer = BlobWriter::new(sink, self.blob_options());
         let groups = entries.by_ref().inspect(|_| self.observer.layer_advanced(label, advanced.take()));
         let pack_options = self.pack_options(window_bytes);
-        let mut packing = pack(self.pool, &pack_options, groups, &mut writer)?;
+        let mut lookup = self.dictionary;
+        let mut foreign = lookup.as_mut().map(|lookup| Foreign::new(lookup));
+        let mut packing = pack_with(self.pool, &pack_options, groups, &mut writer, foreign.as_mut())?;
         let (plain, mut contents, recording) = entries.finish()?;
         let (ahead, actual, tar_bytes) = plain.finish();
         self.observer.layer_advanced(label, advanced.take());
@@ -161,10 +169,16 @@ impl LayerRun<'_> {
         if let Some(aside) = contents.aside.take() {
             packing = aside.pack(&buffers, &contents.in_front(self.prefetch), packing, |groups| {
                 let groups = groups.map(|group| should_stop().and(group));
-                Ok(pack(self.pool, &pack_options, groups, &mut writer)?)
+                Ok(pack_with(self.pool, &pack_options, groups, &mut writer, foreign.as_mut())?)
             })?;
         }
-        contents.place_chunks(&packing.indexes);
+        let elsewhere = match (self.dictionary, &foreign) {
+            (Some(dictionary), Some(foreign)) => {
+                Elsewhere::new(dictionary, foreign.hits(), packing.new_chunks > 0)
+            }
+            _ => Elsewhere::default(),
+        };
+        contents.place_chunks(&packing.indexes, |number| elsewhere.place(number));
         let mut tail = writer.finish_data()?;
         let mut replay = ReplayReport { way_back: WayBack::None, method: None, bytes: 0 };
         if let Some(recording) = recording {
@@ -174,9 +188,10 @@ impl LayerRun<'_> {
             let source = (self.source, self.resources.max_layer_size);
             let decision = layer.decide(self.replay, identified, source, &should_stop)?;
             replay = layer.write(&mut tail, recording.write(&packing.indexes)?, decision, self.source)?;
+            replay.bytes += elsewhere.describe(&mut tail)?;
             replay.bytes += self.describe_unused_chunks(&mut tail, contents.tree.tree_mut())?;
         }
-        let (bootstrap, tree) = self.write_bootstrap(contents.tree, tail.blob())?;
+        let (bootstrap, tree) = self.write_bootstrap(contents.tree, tail.blob(), &elsewhere.blobs)?;
         let (sink, finished) = tail.finish(&bootstrap)?;
         let blob = sink.finish_as(Digest::from_sha256(finished.id.0), finished.size)?;
         Ok(ConvertedLayer {
@@ -186,9 +201,10 @@ impl LayerRun<'_> {
             entries: contents.entries,
             chunks: packing.indexes.len() as u64,
             stored_chunks: packing.new_chunks,
+            foreign_chunks: elsewhere.chunks.len() as u64,
             losses: contents.losses,
             replay,
-            merge: MergeLayer { tree, blob: finished.blob },
+            merge: MergeLayer { tree, blob: finished.blob, foreign: elsewhere.blobs },
         })
     }
 
@@ -218,7 +234,8 @@ impl LayerRun<'_> {
         let mut used = HashSet::new();
         for (_, inode, _) in tree.inodes() {
             if let InodeKind::Regular { chunks, .. } = &inode.kind {
-                used.extend(chunks.iter().map(|chunk| chunk.index));
+                // The layer's own blob comes first.
+                used.extend(chunks.iter().filter(|chunk| chunk.blob == 0).map(|chunk| chunk.index));
             }
         }
         let unused: Vec<_> = blob.chunks.iter().filter(|(number, _)| !used.contains(number)).collect();
@@ -235,11 +252,12 @@ impl LayerRun<'_> {
         &self,
         mut layer: LayerTree,
         blob: Option<&Blob>,
+        others: &[Blob],
     ) -> Result<(Vec<u8>, LayerTree), LayerFailure> {
         let prefetch = self.prefetch.entries(layer.tree());
         let image = Image {
             tree: std::mem::take(layer.tree_mut()),
-            blobs: blob.cloned().into_iter().collect(),
+            blobs: blob.into_iter().chain(others).cloned().collect(),
             chunk_size: self.fs.chunk_size,
             compressor: self.fs.compression.compressor(),
             digester: self.fs.digester,

@@ -3,18 +3,20 @@
 use std::collections::HashMap;
 
 use nydus_convert_rafs::{
-    Blob, ChunkDigest, ChunkRef, ChunkSize, Compressor, Digester, Image, InodeKind, LayerTree, OverlayError,
-    Tree, limits, overlay,
+    Blob, ChunkDigest, ChunkRef, ChunkSize, ChunkTable, Compressor, Digester, Image, InodeKind, LayerTree,
+    OverlayError, Tree, limits, overlay,
 };
 use thiserror::Error;
 
 /// What merging needs of one layer.
 #[derive(Debug, Clone)]
 pub struct MergeLayer {
-    /// The layer's tree; its chunk references all name blob 0, the layer's own.
+    /// The layer's tree. Its chunk references number the layer's own blob, if there is one, and then `foreign`.
     pub tree: LayerTree,
-    /// The layer's blob as a merged bootstrap lists it; `None` for a layer without file data.
+    /// The layer's blob as a merged bootstrap lists it; `None` for a layer without file data of its own.
     pub blob: Option<Blob>,
+    /// Other blobs that the layer uses, with the chunks that it uses.
+    pub foreign: Vec<Blob>,
 }
 
 /// Why layers do not make an image.
@@ -37,7 +39,8 @@ pub enum MergeError {
 }
 
 /// Lays the layers over each other, the lowest first. Where several layers hold the same chunk, all files use the
-/// lowest copy, so that a client fetches it once. Blobs that no file uses are left out.
+/// lowest copy, so that a client fetches it once. Blobs that no file uses are left out; those of other images come last,
+/// in the order in which the layers list them.
 pub fn merge(
     layers: Vec<MergeLayer>,
     chunk_size: ChunkSize,
@@ -47,19 +50,40 @@ pub fn merge(
     let mut lowest: HashMap<ChunkDigest, ChunkRef> = HashMap::new();
     let mut tree = Tree::new();
     let mut blobs = Vec::with_capacity(layers.len());
+    let (mut foreign, first_foreign) = (Vec::new(), layers.len());
     for (position, layer) in (0_u16..).zip(layers) {
-        let MergeLayer { tree: upper, blob } = layer;
+        let MergeLayer { tree: upper, blob, foreign: others } = layer;
+        let own = u16::from(blob.is_some());
+        let others: Vec<u16> =
+            others.into_iter().map(|blob| (first_foreign + add_blob(&mut foreign, blob)) as u16).collect();
         let places: Vec<ChunkRef> = blob
             .iter()
             .flat_map(|blob| blob.chunks.iter())
             .map(|(index, chunk)| *lowest.entry(chunk.digest).or_insert(ChunkRef { blob: position, index }))
             .collect();
-        overlay(&mut tree, upper, |at| places.get(at.index as usize).copied().unwrap_or(at))
+        let place = |at: ChunkRef| match at.blob.checked_sub(own) {
+            None => places.get(at.index as usize).copied().unwrap_or(at),
+            Some(nth) => others.get(usize::from(nth)).map_or(at, |&blob| ChunkRef { blob, ..at }),
+        };
+        overlay(&mut tree, upper, place)
             .map_err(|source| MergeError::Overlay { number: usize::from(position) + 1, source })?;
         blobs.push(blob);
     }
+    blobs.extend(foreign.into_iter().map(Some));
     let blobs = keep_used_blobs(&mut tree, blobs)?;
     Ok(Image { tree, blobs, chunk_size, compressor, digester, prefetch: Vec::new() })
+}
+
+/// Adds a blob, or its chunks to those of the same blob; gives its position.
+fn add_blob(blobs: &mut Vec<Blob>, blob: Blob) -> usize {
+    let Some(position) = blobs.iter().position(|known| known.name == blob.name) else {
+        blobs.push(blob);
+        return blobs.len() - 1;
+    };
+    let known = &mut blobs[position].chunks;
+    let all = known.iter().chain(blob.chunks.iter()).map(|(number, chunk)| (number, *chunk));
+    *known = ChunkTable::from_unsorted(all.collect());
+    position
 }
 
 /// Drops the blobs that no file uses and renumbers the others, in layer order.

@@ -6,6 +6,7 @@
 //! ```
 
 mod aside;
+mod elsewhere;
 mod entries;
 pub(crate) mod layer;
 mod layers;
@@ -24,8 +25,9 @@ use nydus_convert_oci::{
     self as oci, Annotations, Blob, Config, Descriptor, DiffId, Index, Manifest, Reference, Sink, Source,
     copy_image,
 };
-use nydus_convert_rafs::{self as rafs, FsVersion, Image};
+use nydus_convert_rafs::{self as rafs, BlobName, FsVersion, Image};
 
+use crate::dictionary::DictionaryError;
 use crate::error::Error;
 use crate::images::{self, Content, Found, FoundKind};
 use crate::observer::{Observer, Stop};
@@ -51,6 +53,12 @@ pub fn to_nydus(
     stop: &Stop,
 ) -> Result<ToNydusReport, Error> {
     options.fs.check()?;
+    if let Some(dictionary) = &options.chunk_dict {
+        dictionary.check(&options.fs)?;
+        if options.oci_ref {
+            return Err(DictionaryError::Referred.into());
+        }
+    }
     let options = &options.effective();
     let pool = Pool::new(options.resources.jobs);
     let run = LayerRun {
@@ -60,6 +68,7 @@ pub fn to_nydus(
         oci_ref: options.oci_ref,
         replay: options.replay,
         fidelity: options.fidelity,
+        dictionary: options.chunk_dict.as_ref(),
         prefetch: &options.prefetch,
         resources: options.resources,
         tmpdir: options.tmpdir.as_deref(),
@@ -219,10 +228,11 @@ impl Conversion<'_> {
         let mut bootstrap = Vec::new();
         rafs::write(fs.version, &image, &mut bootstrap).map_err(Error::Bootstrap)?;
         let blobs = layers.iter().map(|layer| nydus::blob_descriptor(layer.blob));
-        let blobs = match self.options.oci_ref {
+        let mut blobs = match self.options.oci_ref {
             true => oci_ref::describe(blobs, &manifest.layers),
             false => blobs.collect(),
         };
+        blobs.extend(self.copy_dictionary(&image, &layers)?.into_iter().map(nydus::blob_descriptor));
         let written = self.write_image(found, manifest, &config, blobs, &bootstrap)?;
 
         let mut report = image_report(found, &written, &image, bootstrap.len() as u64);
@@ -235,6 +245,21 @@ impl Conversion<'_> {
         }
         self.images.push(report);
         Ok(written)
+    }
+
+    /// Brings the blobs of the dictionary that are used into the sink: those of the bootstrap in its order, then those
+    /// that only the way back needs.
+    fn copy_dictionary(&self, image: &Image, layers: &[&ConvertedLayer]) -> Result<Vec<Blob>, Error> {
+        let Some(dictionary) = &self.options.chunk_dict else { return Ok(Vec::new()) };
+        let foreign: Vec<BlobName> =
+            layers.iter().flat_map(|layer| &layer.merge.foreign).map(|blob| blob.name).collect();
+        let listed = image.blobs.iter().map(|blob| blob.name).filter(|name| foreign.contains(name));
+        let mut seen = HashSet::new();
+        let ids = listed.chain(foreign.iter().copied()).filter_map(|name| match name {
+            BlobName::Id(id) => seen.insert(id).then_some(id),
+            BlobName::ThisBlob => None,
+        });
+        ids.map(|id| dictionary.copy_blob(id, self.run.sink)).collect()
     }
 
     /// Lists what clients fetch first, and says which patterns name nothing.
@@ -331,6 +356,7 @@ fn layer_report(source: &Descriptor, diff_id: &DiffId, layer: &ConvertedLayer, r
         entries: layer.entries,
         chunks: layer.chunks,
         stored_chunks: layer.stored_chunks,
+        foreign_chunks: layer.foreign_chunks,
         reused,
         replay: layer.replay.clone(),
     }

@@ -14,7 +14,8 @@ use nydus_convert_oci::nydus;
 use nydus_convert_oci::{self as oci, Compression, Descriptor, DiffId, Digest, Watch, decompress_watched};
 use nydus_convert_rafs::meta::zran::{Context, InContext, Zran};
 use nydus_convert_rafs::{
-    self as rafs, Blob, BlobId, Chunk, ChunkFlags, Compressor, Digester, FsVersion, Image, LayerTree,
+    self as rafs, Blob, BlobId, Chunk, ChunkFlags, ChunkRef, Compressor, Digester, FsVersion, Image,
+    LayerTree,
 };
 use nydus_convert_recompress::seek::{self, SeekIndex, Windows};
 
@@ -98,7 +99,7 @@ impl LayerRun<'_> {
         let index = ahead.finish().map(|plain| plain.into_watch().0.finish());
         let index = index.transpose().map_err(|_| UNKNOWN_STREAM)?.ok_or(UNKNOWN_STREAM)?;
 
-        contents.place_chunks(&numbered.indexes);
+        contents.place_chunks(&numbered.indexes, |index| ChunkRef { blob: 0, index });
         let (chunks, stored_chunks) = (numbered.indexes.len() as u64, numbered.chunks.len() as u64);
         let offsets = std::mem::take(&mut contents.offsets);
         let referring = refer(numbered, &offsets, index.as_ref())?;
@@ -119,7 +120,8 @@ impl LayerRun<'_> {
             stored_chunks,
             losses: contents.losses,
             replay: ReplayReport { way_back: WayBack::Proven, method, bytes: 0 },
-            merge: MergeLayer { tree, blob: finished.blob },
+            foreign_chunks: 0,
+            merge: MergeLayer { tree, blob: finished.blob, foreign: Vec::new() },
         })
     }
 

@@ -1,16 +1,20 @@
 //! A blob stream with the file system of its layer.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Arc;
 
 use nydus_convert_chunk::ordered::Pool;
-use nydus_convert_chunk::{BlobError, BlobReader, ChunkSource, ReadAhead, Request, read_ahead};
+use nydus_convert_chunk::{BlobError, BlobReader, ChunkSource, Foreign, ReadAhead, Request, read_ahead};
 use nydus_convert_oci::{Descriptor, Digest, Source};
 use nydus_convert_rafs::meta::section;
 use nydus_convert_rafs::{BlobName, ChunkTable, Image};
 
+use super::rebuild::open_chunks;
 use crate::error::LayerFailure;
-use crate::replay::{CHUNKS_SECTION, LAYER_SECTION, chunk_records};
+use crate::nydus_image::find_layer;
+use crate::replay::foreign_chunks::{self, ForeignChunk};
+use crate::replay::{CHUNKS_SECTION, FOREIGN_SECTION, LAYER_SECTION, chunk_records};
 
 /// An opened blob stream.
 pub struct OpenBlob {
@@ -21,6 +25,8 @@ pub struct OpenBlob {
     /// The layer's own bootstrap; none in a blob that holds chunks and nothing else.
     pub image: Option<Image>,
     own: Option<OwnChunks>,
+    /// Those of other blobs that the record speaks of, in the order of their numbers.
+    foreign: Vec<(Arc<ChunkSource<File>>, ForeignChunk)>,
 }
 
 /// The chunks of the blob itself.
@@ -57,9 +63,29 @@ impl OpenBlob {
                 chunk_records::add(&list, own)?;
             }
         }
-        let mut opened = Self { digest: blob, reader, image, own: None };
+        let mut opened = Self { digest: blob, reader, image, own: None, foreign: Vec::new() };
         opened.own = opened.own_chunks().map_err(in_blob)?;
         Ok(opened)
+    }
+
+    /// Opens the other blobs that the record uses, each once; they are among `all`.
+    pub fn open_foreign(&mut self, source: &dyn Source, all: &[Descriptor]) -> Result<(), LayerFailure> {
+        let (Some(image), Some(list)) = (&self.image, self.section(FOREIGN_SECTION)?) else { return Ok(()) };
+        let mut opened: HashMap<u16, Arc<ChunkSource<File>>> = HashMap::new();
+        for chunk in foreign_chunks::parse(&list, image.blobs.len())? {
+            let number = chunk.at.blob;
+            let chunks = match opened.get(&number) {
+                Some(chunks) => Arc::clone(chunks),
+                None => {
+                    let blob = image.blobs.get(usize::from(number)).ok_or(LayerFailure::NoBootstrap)?;
+                    let chunks = Arc::new(open_chunks(source, find_layer(all, blob.name)?, blob)?);
+                    opened.insert(number, Arc::clone(&chunks));
+                    chunks
+                }
+            };
+            self.foreign.push((chunks, chunk));
+        }
+        Ok(())
     }
 
     fn own_chunks(&self) -> Result<Option<OwnChunks>, BlobError> {
@@ -96,6 +122,10 @@ impl OpenBlob {
         let mut last = None;
         let numbers = numbers.filter(move |number| last.replace(*number) != Some(*number));
         let requests = numbers.map_while(|number| {
+            if let Some(nth) = number.checked_sub(Foreign::FIRST) {
+                let (source, ForeignChunk { at, chunk }) = self.foreign.get(nth as usize)?;
+                return Some(Request { source: Arc::clone(source), number: at.index, chunk: *chunk });
+            }
             let own = self.own.as_ref()?;
             Some(Request { source: Arc::clone(&own.source), number, chunk: *own.records.get(number)? })
         });

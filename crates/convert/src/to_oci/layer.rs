@@ -124,7 +124,10 @@ impl<'a> Restoring<'a> {
         }
         let mut blob = OpenBlob::open(self.run.source, self.job.blob)?;
         match (blob.section(LAYER_SECTION)?, &self.job.expected) {
-            (Some(record), _) => self.recorded(&blob, LayerRecord::parse(&record)?),
+            (Some(record), _) => {
+                blob.open_foreign(self.run.source, self.job.all)?;
+                self.recorded(&blob, LayerRecord::parse(&record)?)
+            }
             (None, Some(_)) => Err(LayerFailure::NoRecord { blob: self.job.blob.digest }),
             (None, None) => rebuild::layer(self, &mut blob),
         }

@@ -118,7 +118,8 @@ fn source_of(
     open_chunks(restoring.run.source, layer, blob)
 }
 
-fn open_chunks(
+/// The chunks of a blob that is a layer.
+pub fn open_chunks(
     source: &dyn Source,
     layer: &Descriptor,
     blob: &Blob,

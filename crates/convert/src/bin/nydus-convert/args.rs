@@ -85,6 +85,12 @@ pub struct ToNydus {
     /// Images of an index to convert: `all`, or platforms like linux/amd64,linux/arm64/v8
     #[arg(long, default_value = "all", env = "NYDUS_CONVERT_PLATFORM")]
     pub platform: String,
+    /// Use chunks of these images where a layer brings the same: a reference, or bootstrap:FILE
+    ///
+    /// The result refers to the dictionary's blobs and holds those that it uses. Beside a bootstrap file the blobs are
+    /// files named by their ids.
+    #[arg(long, value_name = "REF|bootstrap:FILE", env = "NYDUS_CONVERT_CHUNK_DICT")]
+    pub chunk_dict: Option<String>,
     #[command(flatten)]
     pub prefetch: Prefetch,
     /// Annotation for every manifest made; may be repeated

@@ -5,6 +5,7 @@ use std::io::{self, Write, stdout};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::CommandFactory;
@@ -12,8 +13,8 @@ use nydus_convert::inspect::{InspectOptions, inspect};
 use nydus_convert::oci::{LayoutSink, LayoutSource, Platform, Reference};
 use nydus_convert::rafs::EntryPath;
 use nydus_convert::{
-    CheckReport, Error, RefusalReport, Restoration, SCHEMA_VERSION, ToNydusReport, ToOciReport, ToolReport,
-    check, open_nydus, to_nydus, to_oci,
+    CheckReport, ChunkDictionary, Error, RefusalReport, Restoration, SCHEMA_VERSION, ToNydusReport,
+    ToOciReport, ToolReport, check, open_nydus, to_nydus, to_oci,
 };
 use serde::Serialize;
 
@@ -46,7 +47,8 @@ pub fn run(command: Command) -> Result<ExitCode> {
 }
 
 fn run_to_nydus(args: &ToNydus) -> Result<ExitCode> {
-    let options = args.options()?;
+    let mut options = args.options()?;
+    options.chunk_dict = args.chunk_dict.as_deref().map(open_dictionary).transpose()?;
     // Before anything is made that an end without warning would leave behind.
     let stop = signals::stop_on_signals().context("cannot listen to signals")?;
     let (source_name, target_name) = (lower::reference(&args.source)?, lower::reference(&args.target)?);
@@ -273,6 +275,17 @@ fn open_source(reference: &Reference) -> Result<LayoutSource> {
         }
         other => Err(UsageError::unsupported(other, lower::SOURCE).into()),
     }
+}
+
+/// `bootstrap:FILE`, or as the reference builder has it, `bootstrap=FILE`; else a reference.
+fn open_dictionary(text: &str) -> Result<ChunkDictionary> {
+    let open = || -> Result<ChunkDictionary> {
+        match text.strip_prefix("bootstrap").and_then(|rest| rest.strip_prefix([':', '='])) {
+            Some(file) => Ok(ChunkDictionary::of_bootstrap(Path::new(file))?),
+            None => Ok(ChunkDictionary::of_images(Arc::new(open_source(&lower::reference(text)?)?))?),
+        }
+    };
+    open().with_context(|| format!("chunk dictionary {text}"))
 }
 
 fn open_sink(reference: &Reference) -> Result<LayoutSink> {

@@ -78,6 +78,8 @@ impl args::ToNydus {
             oci_ref: self.oci_ref,
             fidelity: self.fidelity.lower(),
             platforms: platforms(&self.platform)?,
+            // Opened like the source.
+            chunk_dict: None,
             prefetch: self.prefetch.lower()?,
             replay: self.replay.lower(),
             annotations: self.annotation.clone(),
