@@ -243,6 +243,8 @@ impl PartialEq for ChunkDictionary {
     }
 }
 
+impl Eq for ChunkDictionary {}
+
 /// A look into the dictionary.
 impl ChunkLookup for &ChunkDictionary {
     fn find(&mut self, digest: &ChunkDigest, length: u32) -> Option<ChunkRef> {

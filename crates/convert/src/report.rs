@@ -283,6 +283,8 @@ pub struct PackReport {
     pub chunks: u64,
     /// Chunks kept after deduplication inside the layer.
     pub stored_chunks: u64,
+    /// Chunks that a dictionary has.
+    pub foreign_chunks: u64,
     /// What is kept for the way back.
     pub replay: ReplayReport,
     /// What the target format cannot hold.

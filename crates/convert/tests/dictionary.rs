@@ -178,6 +178,54 @@ fn bootstrap_files_serve_as_well_and_threads_do_not_show() {
     assert_eq!(serde_json::from_str::<Value>(&back).unwrap()["digest"], original(&app));
 }
 
+/// Packed one by one, layers are what they are in the image; what they use of others is found in a directory.
+#[test]
+fn layers_are_packed_with_dictionaries() {
+    let (dir, base, app) = sources();
+    for (number, format) in FORMATS.into_iter().enumerate() {
+        let at = |name: &str| dir.path().join(format!("{name}-{number}"));
+        let base_report = convert(&base, &at("dict"), format);
+        let bootstrap = at("dict.boot");
+        extract_bootstrap(&at("dict"), base_report["digest"].as_str().unwrap(), &bootstrap);
+        let by_file = format!("bootstrap:{}", bootstrap.display());
+        let image = convert(&app, &at("nydus"), &with_dictionary(format, &latest(&at("dict"))));
+        // All blobs, named by their ids.
+        let blobs = at("nydus").join("blobs/sha256");
+        let (blob_dir, mut packed) = (blobs.to_str().unwrap(), Vec::new());
+        for (layer, made) in app_layers().iter().zip(image["images"][0]["layers"].as_array().unwrap()) {
+            let tar = at("layer.tar");
+            fs::write(&tar, layer).unwrap();
+            let blob = at(&format!("blob{}", packed.len())).to_str().unwrap().to_owned();
+            let pack = ["layer", "pack", "--json", tar.to_str().unwrap(), "-o", &blob];
+            let report = ok(pack.iter().chain(&with_dictionary(format, &by_file))).stdout;
+            let report: Value = serde_json::from_str(&report).unwrap();
+            assert_eq!(report["blob_digest"], made["blob_digest"]);
+            assert_eq!(report["foreign_chunks"], made["foreign_chunks"]);
+            let back = at("back.tar");
+            ok(["layer", "unpack", &blob, "--blob-dir", blob_dir, "-o", back.to_str().unwrap()]);
+            assert!(fs::read(&back).unwrap() == *layer);
+            packed.push(blob);
+        }
+        let merged = at("merged.boot").to_str().unwrap().to_owned();
+        let report = ok(["layer", "merge", "--json", "-o", &merged]
+            .into_iter()
+            .chain(packed.iter().map(String::as_str)));
+        let report: Value = serde_json::from_str(&report.stdout).unwrap();
+        assert_eq!(report["blobs"].as_array().unwrap().len() as u64, image["images"][0]["blobs"]);
+    }
+    let tar = dir.path().join("layer.tar");
+    fs::write(&tar, &app_layers()[0]).unwrap();
+    let bootstrap = format!("bootstrap:{}", dir.path().join("dict.boot-0").display());
+    let refused = run(["layer", "pack", tar.to_str().unwrap(), "--chunk-dict", &bootstrap]);
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(4), ""));
+    assert!(refused.stderr.contains("its chunk size is 0x4000"), "{}", refused.stderr);
+}
+
+/// The plain tars of the image.
+fn app_layers() -> Vec<Vec<u8>> {
+    app().iter().map(Layer::blob).collect()
+}
+
 #[test]
 fn what_does_not_fit_is_refused() {
     let (dir, base, app) = sources();

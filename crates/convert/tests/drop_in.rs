@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use support::converter::{Converter, our_builder};
+use support::nydusd::Nydusd;
 use support::oci::{Compression, Layer, Layout};
 use support::tars::Tar;
 use support::tools::Tool;
@@ -254,6 +255,80 @@ fn ours_and_the_reference_take_each_others_layers() {
     each_others_layers("5", &["--aligned-chunk"]);
 }
 
+/// A base, and a layer that has one file of it under another name and one of its own.
+fn base_and_user() -> [Vec<u8>; 2] {
+    let text =
+        |seed: u32| -> Vec<u8> { (0..90_000).map(|n: u32| (n.wrapping_mul(n ^ seed) >> 7) as u8).collect() };
+    let base = Tar::new().dir("base", 0o755).file("base/file", text(1)).file("base/other", text(2));
+    let user = Tar::new().dir("user", 0o755).file("user/file", text(1)).file("user/own", text(3));
+    [base.finish(), user.finish()]
+}
+
+/// A layer that uses a dictionary, by each builder, merged by each and served by the daemon.
+fn with_a_dictionary(version: &str, options: &[&str]) {
+    let bench = Bench::new();
+    let tars = base_and_user();
+    let sources: Vec<String> =
+        tars.iter().enumerate().map(|(number, tar)| bench.write(&format!("{number}.tar"), tar)).collect();
+    let expected = extracted(&sources[1], &bench.path("expected"));
+    let blobs = bench.path("blobs");
+    fs::create_dir(&blobs).unwrap();
+    let by_id = |blob: &str| {
+        let id = support::sha256_hex(&fs::read(blob).unwrap());
+        fs::copy(blob, format!("{blobs}/{id}")).unwrap();
+        id
+    };
+    let base = bench.path("base.blob");
+    assert!(create(&bench.ours, version, options, &base, &sources[0]));
+    let (base_id, dictionary) = (by_id(&base), bench.path("dictionary.boot"));
+    bench.ok(&["merge", "--bootstrap", &dictionary, &named_bootstrap(&bench, &base)]);
+    let dictionary = format!("bootstrap={dictionary}");
+    let builders = [bench.ours.clone(), reference()];
+    for (of, builder) in builders.iter().enumerate() {
+        let blob = bench.path(&format!("{of}.blob"));
+        let with = [options, &["--chunk-dict", &dictionary]].concat();
+        assert!(create(builder, version, &with, &blob, &sources[1]));
+        let ids = [base_id.clone(), by_id(&blob)];
+        // The file that the base has is not stored again.
+        assert!(fs::metadata(&blob).unwrap().len() < 150_000, "{builder:?}");
+        for (by, merger) in builders.iter().enumerate() {
+            let (merged, json) = (bench.path(&format!("{of}.{by}.boot")), bench.path("merged.json"));
+            let mut merge = Command::new(merger);
+            merge.args([
+                "merge",
+                "--chunk-dict",
+                &dictionary,
+                "--output-json",
+                &json,
+                "--bootstrap",
+                &merged,
+            ]);
+            merge.arg(named_bootstrap(&bench, &blob)).stdin(Stdio::null()).stdout(Stdio::null());
+            assert!(merge.status().unwrap().success(), "{merge:?}");
+            reference_check(&merged);
+            bench.ok(&["check", "--bootstrap", &merged, "--blob-dir", &blobs]);
+            let json: Value = serde_json::from_slice(&fs::read(json).unwrap()).unwrap();
+            let mut used: Vec<&str> =
+                json["blobs"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+            used.sort_unstable();
+            let mut both = ids.each_ref().map(String::as_str);
+            both.sort_unstable();
+            assert_eq!(used, both);
+            let daemon = Nydusd::mount(Path::new(&merged), Path::new(&blobs)).unwrap();
+            Tree::read(&daemon.root()).assert_same(&expected, &Ignore { root: true, ..Ignore::default() });
+            assert!(daemon.unmount().success());
+        }
+    }
+}
+
+#[test]
+fn dictionaries_by_both_builders() {
+    support::require!("nydus-image", "nydusd", "tar", "root");
+    with_a_dictionary("6", &["--compressor", "lz4_block"]);
+    with_a_dictionary("6", &["--chunk-size", "0x1000"]);
+    with_a_dictionary("5", &[]);
+}
+
 #[test]
 fn odd_layers_that_the_reference_refuses() {
     support::require!("nydus-image", "tar", "root");
@@ -376,7 +451,7 @@ fn what_is_not_supported_is_refused_by_name() {
     let with = |options: &[&str]| [&create[..], options, &[&source]].concat().join("\n");
     let cases = [
         (with(&["--encrypt"]), "ocicrypt"),
-        (with(&["--chunk-dict", "bootstrap=x"]), "--chunk-dict"),
+        (with(&["--chunk-dict", "image=x"]), "--chunk-dict image=x"),
         (with(&["--parent-bootstrap", "x"]), "--parent-bootstrap"),
         (with(&["--repeatable"]), "--repeatable"),
         (with(&["--blob-id", "x"]), "--blob-id"),

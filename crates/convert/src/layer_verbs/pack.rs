@@ -7,6 +7,7 @@ use nydus_convert_chunk::ordered::Pool;
 
 use super::error::VerbError;
 use super::streams::{StreamSink, StreamSource};
+use crate::dictionary::ChunkDictionary;
 use crate::error::{Error, LayerFailure};
 use crate::observer::{LayerLabel, Observer, Stop};
 use crate::options::{Fidelity, FsOptions, Replay, Resources};
@@ -26,6 +27,8 @@ pub struct PackLayerOptions {
     pub replay: Replay,
     /// What clients fetch first; it lies in front.
     pub prefetch: Prefetch,
+    /// Chunks that need not be stored again. Its blobs must be where the image goes to.
+    pub chunk_dict: Option<ChunkDictionary>,
     /// Threads and memory.
     pub resources: Resources,
     /// Where temporary files are made; the system's directory for them if not told.
@@ -49,6 +52,9 @@ pub fn pack_layer(
     if options.replay == Replay::Proven {
         return Err(VerbError::ProvenStream.into());
     }
+    if let Some(dictionary) = &options.chunk_dict {
+        dictionary.check(&options.fs)?;
+    }
     let (source, sink) = (StreamSource::new(layer), StreamSink::new(out));
     let pool = Pool::new(options.resources.jobs);
     let run = LayerRun {
@@ -58,7 +64,7 @@ pub fn pack_layer(
         oci_ref: false,
         replay: options.replay,
         fidelity: options.fidelity,
-        dictionary: None,
+        dictionary: options.chunk_dict.as_ref(),
         prefetch: &options.prefetch,
         tmpdir: options.tmpdir.as_deref(),
         // All of the memory is this layer's.
@@ -99,6 +105,7 @@ fn report(source: &StreamSource, packed: &ConvertedLayer) -> PackReport {
         entries: packed.entries,
         chunks: packed.chunks,
         stored_chunks: packed.stored_chunks,
+        foreign_chunks: packed.foreign_chunks,
         replay: packed.replay.clone(),
         losses: losses.collect(),
         tool: ToolReport::current(),

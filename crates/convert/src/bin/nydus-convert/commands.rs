@@ -278,7 +278,7 @@ fn open_source(reference: &Reference) -> Result<LayoutSource> {
 }
 
 /// `bootstrap:FILE`, or as the reference builder has it, `bootstrap=FILE`; else a reference.
-fn open_dictionary(text: &str) -> Result<ChunkDictionary> {
+pub fn open_dictionary(text: &str) -> Result<ChunkDictionary> {
     let open = || -> Result<ChunkDictionary> {
         match text.strip_prefix("bootstrap").and_then(|rest| rest.strip_prefix([':', '='])) {
             Some(file) => Ok(ChunkDictionary::of_bootstrap(Path::new(file))?),

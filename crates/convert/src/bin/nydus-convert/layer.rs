@@ -12,7 +12,7 @@ use nydus_convert::layer_verbs::{
 use serde::Serialize;
 
 use crate::args::{Fidelity, Format, Output, Prefetch, Replay, Resources};
-use crate::commands::{print_line, show_losses};
+use crate::commands::{open_dictionary, print_line, show_losses};
 use crate::streams::{self, Target};
 use crate::{progress, signals};
 
@@ -36,6 +36,11 @@ pub struct Pack {
     pub format: Format,
     #[command(flatten)]
     pub prefetch: Prefetch,
+    /// Use chunks of these images where the layer brings the same: a reference, or bootstrap:FILE
+    ///
+    /// The blob refers to the dictionary's blobs, which must be where the image goes to: they are not copied.
+    #[arg(long, value_name = "REF|bootstrap:FILE", env = "NYDUS_CONVERT_CHUNK_DICT")]
+    pub chunk_dict: Option<String>,
     /// What is kept for the exact way back (`proven` is for whole images)
     #[arg(long, value_enum, default_value_t = Replay::Auto, env = "NYDUS_CONVERT_REPLAY")]
     pub replay: Replay,
@@ -139,6 +144,7 @@ fn pack(args: &Pack) -> Result<ExitCode> {
         fidelity: args.fidelity.lower(),
         replay: args.replay.lower(),
         prefetch: args.prefetch.lower()?,
+        chunk_dict: args.chunk_dict.as_deref().map(open_dictionary).transpose()?,
         tmpdir: args.tmpdir.clone(),
         resources: args.resources.lower(),
     };

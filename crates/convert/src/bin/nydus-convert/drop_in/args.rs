@@ -109,6 +109,9 @@ pub struct Create {
     /// Whether stdin has paths of files to fetch first, one a line: fs or none
     #[arg(long, default_value = "none", value_name = "POLICY")]
     pub prefetch_policy: String,
+    /// Use chunks of the image with this bootstrap where the layer brings the same
+    #[arg(long, value_name = "bootstrap=FILE")]
+    pub chunk_dict: Option<String>,
     /// Write what was made as JSON to this file
     #[arg(short = 'J', long, value_name = "FILE")]
     pub output_json: Option<PathBuf>,
@@ -127,8 +130,6 @@ pub struct Create {
 pub struct RefusedByCreate {
     #[arg(long, hide = true)]
     pub encrypt: bool,
-    #[arg(long, hide = true, value_name = "DICT")]
-    pub chunk_dict: Option<String>,
     #[arg(short = 'B', long, hide = true)]
     pub bootstrap: Option<PathBuf>,
     #[arg(short = 'D', long, hide = true)]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use nydus_convert::layer_verbs::{PackLayerOptions, pack_layer};
-use nydus_convert::{Error, FsOptions, LossReport, Resources};
+use nydus_convert::{ChunkDictionary, Error, FsOptions, LossReport, Resources};
 
 use super::args::Create;
 use super::refusals::{self, Refusal};
@@ -39,6 +39,7 @@ pub fn run(args: &Create) -> Result<ExitCode> {
         fidelity: args.fidelity.lower(),
         replay: args.replay.lower(),
         prefetch,
+        chunk_dict: args.chunk_dict.as_deref().map(open_dictionary).transpose()?,
         tmpdir: None,
         resources: Resources::default(),
     };
@@ -60,6 +61,16 @@ pub fn run(args: &Create) -> Result<ExitCode> {
     let blobs = if report.stored_chunks > 0 { vec![id] } else { Vec::new() };
     Outcome::new(Path::new(""), blobs, fs.version, compressor).write(args.output_json.as_deref())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// `bootstrap=FILE`, or the file alone.
+fn open_dictionary(text: &str) -> Result<ChunkDictionary> {
+    let file = match text.split_once('=') {
+        None => text,
+        Some(("bootstrap", file)) => file,
+        Some(_) => return Err(Refusal::Dictionary { text: text.to_owned() }.into()),
+    };
+    ChunkDictionary::of_bootstrap(Path::new(file)).with_context(|| format!("chunk dictionary {file}"))
 }
 
 /// Callers do not know of losses: they are told where people look.

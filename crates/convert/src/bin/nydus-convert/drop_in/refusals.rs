@@ -28,6 +28,9 @@ pub enum Refusal {
     /// A policy.
     #[error("--prefetch-policy {policy}: not supported; fs and none are")]
     PrefetchPolicy { policy: String },
+    /// A dictionary that is not a bootstrap.
+    #[error("--chunk-dict {text}: not supported; bootstrap=FILE is")]
+    Dictionary { text: String },
     /// Something of `create`.
     #[error("{flag}: not supported: {reason}")]
     Flag { flag: &'static str, reason: &'static str },
@@ -60,7 +63,6 @@ pub fn of_create(args: &Create) -> Result<(), anyhow::Error> {
 
 fn flag_of_create(args: &RefusedByCreate) -> Option<(&'static str, &'static str)> {
     let flags = [
-        (args.chunk_dict.is_some(), "--chunk-dict", "layers stand alone"),
         (args.bootstrap.is_some(), "--bootstrap", "with --blob-inline-meta the bootstrap goes into the blob"),
         (args.blob_dir.is_some(), "--blob-dir", "--blob names the file or pipe that the blob goes to"),
         (args.blob_id.is_some(), "--blob-id", "a blob is named by its digest"),
