@@ -12,6 +12,8 @@ use crate::layout::LayoutError;
 use crate::nydus::BootstrapError;
 use crate::platform::PlatformError;
 use crate::reference::ReferenceError;
+#[cfg(feature = "registry")]
+use crate::registry::RegistryError;
 use crate::verify::VerifyError;
 
 /// What sort of failure an error is. Exit codes are a function of this.
@@ -63,6 +65,10 @@ pub enum Error {
     /// A compressed stream.
     #[error(transparent)]
     Decompress(#[from] DecompressError),
+    /// A registry.
+    #[cfg(feature = "registry")]
+    #[error(transparent)]
+    Registry(Box<RegistryError>),
     /// A blob that was to be held in memory is larger than the caller allows.
     #[error("{digest} has {size} bytes; more than {limit} are not read into memory")]
     TooLarge {
@@ -96,6 +102,14 @@ impl From<VerifyError> for Error {
     }
 }
 
+/// As with digests.
+#[cfg(feature = "registry")]
+impl From<RegistryError> for Error {
+    fn from(error: RegistryError) -> Self {
+        Self::Registry(Box::new(error))
+    }
+}
+
 impl Error {
     /// What sort of failure this is.
     pub fn kind(&self) -> ErrorKind {
@@ -108,6 +122,8 @@ impl Error {
             Self::Verify(error) => error.kind(),
             Self::Bootstrap(error) => error.kind(),
             Self::Decompress(error) => error.kind(),
+            #[cfg(feature = "registry")]
+            Self::Registry(error) => error.kind(),
             Self::TooLarge { .. } => ErrorKind::ResourceLimit,
             Self::Read { source, .. } | Self::Write { source } => ErrorKind::of_io(source),
         }
@@ -141,6 +157,11 @@ fn unwrap_io(error: io::Error) -> Result<Error, io::Error> {
         Ok(inner) => return Ok(inner.into()),
         Err(error) => error,
     };
+    #[cfg(feature = "registry")]
+    let error = match error.downcast::<RegistryError>() {
+        Ok(inner) => return Ok(inner.into()),
+        Err(error) => error,
+    };
     match error.downcast::<LayoutError>() {
         Ok(inner) => Ok(inner.into()),
         Err(error) => Err(error),
@@ -154,6 +175,10 @@ impl ErrorKind {
             return inner.kind();
         }
         if let Some(inner) = find_in::<DecompressError>(error) {
+            return inner.kind();
+        }
+        #[cfg(feature = "registry")]
+        if let Some(inner) = find_in::<RegistryError>(error) {
             return inner.kind();
         }
         match error.kind() {

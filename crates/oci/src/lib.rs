@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`reference`](mod@reference) | what users type: `docker://…`, `oci:DIR:ref`, `tar:-`, … |
 //! | [`layout`] | OCI layout directories as [`Source`] and [`Sink`] |
+//! | `registry` | registries as [`Source`] and [`Sink`] (feature `registry`) |
 //! | [`image`] | manifests, indexes, configs, platforms: classified, checked, nothing lost |
 //! | [`compression`] | gzip and zstd layer streams to plain bytes |
 //! | [`nydus`] | constants, bootstrap layer, config, manifest and index of a Nydus image |
@@ -24,6 +25,8 @@ pub mod media_type;
 pub mod nydus;
 mod platform;
 pub mod reference;
+#[cfg(feature = "registry")]
+pub mod registry;
 mod sink;
 mod source;
 mod transfer;
@@ -37,6 +40,8 @@ pub use image::{Config, ImageError, Index, Manifest, ManifestKind};
 pub use layout::{LayoutError, LayoutSink, LayoutSource};
 pub use platform::{Platform, PlatformError};
 pub use reference::{Reference, ReferenceError, RegistryName};
+#[cfg(feature = "registry")]
+pub use registry::{RegistryError, RegistryOptions, RegistrySink, RegistrySource};
 pub use sink::{BlobWriter, PrehashedBlobWriter, Sink, Upload};
 pub use source::Source;
 pub use transfer::copy_image;

@@ -42,21 +42,30 @@ pub trait Sink: Send + Sync {
         if self.has(descriptor)? {
             return Ok(());
         }
-        let mut reader = source.open(descriptor)?;
-        let mut writer = self.blob()?.prehashed();
-        let mut buffer = vec![0; COPY_BUFFER];
-        loop {
-            let n = match reader.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(n) => n,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Error::reading(descriptor.digest, error)),
-            };
-            writer.write_all(buffer.get(..n).unwrap_or_default()).map_err(Error::writing)?;
-        }
-        writer.finish_as(descriptor.digest, descriptor.size)?;
-        Ok(())
+        copy_content(self, source, descriptor)
     }
+}
+
+/// Writes the content of `descriptor`, verified.
+pub(crate) fn copy_content(
+    sink: &(impl Sink + ?Sized),
+    source: &dyn Source,
+    descriptor: &Descriptor,
+) -> Result<(), Error> {
+    let mut reader = source.open(descriptor)?;
+    let mut writer = sink.blob()?.prehashed();
+    let mut buffer = vec![0; COPY_BUFFER];
+    loop {
+        let n = match reader.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(Error::reading(descriptor.digest, error)),
+        };
+        writer.write_all(buffer.get(..n).unwrap_or_default()).map_err(Error::writing)?;
+    }
+    writer.finish_as(descriptor.digest, descriptor.size)?;
+    Ok(())
 }
 
 /// What a kind of target does with the bytes of one blob. Dropped unfinished, it forgets them.

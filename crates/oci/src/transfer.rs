@@ -37,7 +37,7 @@ fn copy_below(
 }
 
 /// Whether content of this media type names other content by descriptors.
-fn is_manifest(media_type: &str) -> bool {
+pub(crate) fn is_manifest(media_type: &str) -> bool {
     matches!(
         media_type,
         media_type::OCI_MANIFEST

@@ -1,0 +1,137 @@
+//! What goes wrong with registries, in the words of the user's question.
+
+use std::error::Error as StdError;
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::ErrorKind;
+use crate::digest::Digest;
+
+/// Why a registry did not do what was asked.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// The registry knows no such image or blob.
+    #[error("{host} has no {what}")]
+    NotFound {
+        /// The registry.
+        host: String,
+        /// The image or blob.
+        what: String,
+    },
+    /// The registry wants (other) credentials, or does not let these do that.
+    #[error("{host} refuses access to {what}{}{}", detail.as_deref().map(|text| format!(" ({text})")).unwrap_or_default(), advice(*anonymous))]
+    Denied {
+        /// The registry, or where it sends clients for a token.
+        host: String,
+        /// The repository.
+        what: String,
+        /// The registry's words, escaped.
+        detail: Option<String>,
+        /// Whether no credentials were found for it.
+        anonymous: bool,
+    },
+    /// An answer that is none, after all retries where a retry may help.
+    #[error("{host} answers {status} to {request}{}", detail.as_deref().map(|text| format!(" ({text})")).unwrap_or_default())]
+    Status {
+        /// The registry.
+        host: String,
+        /// Method and path.
+        request: String,
+        /// HTTP status.
+        status: u16,
+        /// The registry's words, escaped.
+        detail: Option<String>,
+    },
+    /// No answer, after all retries where a retry may help.
+    #[error("{request} of {host} failed")]
+    Transport {
+        /// The registry.
+        host: String,
+        /// Method and path.
+        request: String,
+        /// Why.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// An answer that the distribution specification does not allow.
+    #[error("{host} answers {request} {problem}")]
+    Protocol {
+        /// The registry.
+        host: String,
+        /// Method and path.
+        request: String,
+        /// What is wrong with the answer.
+        problem: String,
+    },
+    /// Content was damaged on the way, or is damaged in the registry.
+    #[error("{host} sends {actual} for {expected}: damaged on the way or in the registry")]
+    Corrupt {
+        /// The registry.
+        host: String,
+        /// What was asked for.
+        expected: Digest,
+        /// What came.
+        actual: String,
+    },
+    /// A file with credentials or certificates cannot be used.
+    #[error("cannot use {} ({what})", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What it is for.
+        what: &'static str,
+        /// Why not.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// A credential helper failed.
+    #[error("the credential helper docker-credential-{name} failed for {host}: {message}")]
+    Helper {
+        /// Name of the helper.
+        name: String,
+        /// The registry.
+        host: String,
+        /// Its words, escaped.
+        message: String,
+    },
+    /// Staged content cannot be kept on this machine's disk.
+    #[error("cannot stage content in {}", path.display())]
+    Staging {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Something was written to an image that is published or given up.
+    #[error("the image was already published or given up")]
+    Closed,
+}
+
+fn advice(anonymous: bool) -> &'static str {
+    if anonymous {
+        "; no credentials were found (--authfile, --src-creds, --dest-creds, or a login)"
+    } else {
+        ""
+    }
+}
+
+impl RegistryError {
+    /// What sort of failure this is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::Denied { .. } | Self::Helper { .. } => ErrorKind::Access,
+            Self::Status { .. } | Self::Transport { .. } | Self::Protocol { .. } | Self::Corrupt { .. } => {
+                ErrorKind::Network
+            }
+            Self::File { source, .. } => match source.downcast_ref::<io::Error>() {
+                // A missing file is not a missing image.
+                Some(error) if error.kind() != io::ErrorKind::NotFound => ErrorKind::of_io(error),
+                _ => ErrorKind::Other,
+            },
+            Self::Staging { source, .. } => ErrorKind::of_io(source),
+            Self::Closed => ErrorKind::Other,
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Images in registries (OCI distribution specification, Docker's registry API).
+//!
+//! ```text
+//! RegistrySource   manifests  GET, compared with their digest, kept
+//!                  blobs      GET, compared while they stream; cut off, they go on where they ended (Range)
+//! RegistrySink     blobs      staged in a nameless file, then HEAD, POST, PUT or PATCH… PUT on threads of their own
+//!                  manifests  kept back until all blobs are there; then in order, by digest; the tag last
+//! ```
+//! No blob is held in memory. Nothing but blobs is written before [`commit`](crate::Sink::commit), and a tag moves in one
+//! request after everything it needs. Requests are authorised as the registry demands (basic or tokens) and sent again
+//! as [`Retry`] says.
+//!
+//! Everything is synchronous. The HTTP library is known to `http.rs` alone.
+
+mod auth;
+mod challenge;
+mod client;
+mod credentials;
+mod download;
+mod error;
+mod http;
+mod options;
+mod proxy;
+mod referrers;
+mod retry;
+mod sink;
+mod source;
+mod upload;
+mod uploads;
+mod url;
+
+pub use credentials::{Credentials, Login};
+pub use error::RegistryError;
+pub use options::RegistryOptions;
+pub use retry::Retry;
+pub use sink::RegistrySink;
+pub use source::RegistrySource;
