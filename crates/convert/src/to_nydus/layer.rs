@@ -281,7 +281,9 @@ impl LayerRun<'_> {
             io::copy(&mut stored, &mut io::sink()).map_err(|error| oci::Error::reading(layer.digest, error))
         });
         match verified {
-            Err(error) if error.kind() == ErrorKind::Verification => LayerFailure::Source(error),
+            Err(error) if matches!(error.kind(), ErrorKind::Verification | ErrorKind::Network) => {
+                LayerFailure::Source(error)
+            }
             _ => failure,
         }
     }

@@ -67,6 +67,12 @@ pub fn json(layout: &Path, digest: &str) -> Value {
     serde_json::from_slice(&blob(layout, digest)).unwrap()
 }
 
+/// The digest that the only reference of a layout leads to.
+pub fn json_root(layout: &Path) -> String {
+    let index: Value = serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
+    index["manifests"][0]["digest"].as_str().unwrap().to_owned()
+}
+
 /// The merged bootstrap of a Nydus manifest, written to `file`.
 pub fn extract_bootstrap(layout: &Path, manifest: &str, file: &Path) -> PathBuf {
     let manifest = json(layout, manifest);

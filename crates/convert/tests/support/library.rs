@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use nydus_convert::oci::{LayoutSink, LayoutSource, Reference};
+use nydus_convert::oci::{
+    LayoutSink, LayoutSource, Reference, RegistryOptions, RegistrySink, Sink, Source, copy_image,
+};
 use nydus_convert::{
     Error, PlatformFilter, Resources, Stop, ToNydusOptions, ToNydusReport, ToOciOptions, ToOciReport,
 };
@@ -46,4 +48,13 @@ pub fn problems(image: &Path) -> Vec<String> {
 pub fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// Copies `latest` of a layout into a registry, byte for byte.
+pub fn push(layout: &Path, target: &str) {
+    let from = LayoutSource::open(layout, Some("latest"), None).unwrap();
+    let Ok(Reference::Registry(name)) = target.parse() else { panic!("{target} is in no registry") };
+    let to = RegistrySink::create(&name, None, &RegistryOptions::default()).unwrap();
+    copy_image(&from, &to, from.root()).unwrap();
+    Box::new(to).commit(from.root().clone()).unwrap();
 }

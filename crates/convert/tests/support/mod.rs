@@ -13,6 +13,7 @@ pub mod cli;
 pub mod converter;
 pub mod debian;
 pub mod encoders;
+pub mod faults;
 pub mod library;
 pub mod nydusd;
 pub mod oci;

@@ -4,6 +4,7 @@ use super::tools::Tool;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -15,14 +16,31 @@ pub struct Registry {
     address: SocketAddr,
 }
 
+/// What a registry wants of its clients.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wants<'a> {
+    /// The user `user` with the password `secret`.
+    pub password: bool,
+    /// TLS, with this certificate and key.
+    pub tls: Option<(&'a Path, &'a Path)>,
+}
+
+/// bcrypt of `secret`, cost 5.
+const HTPASSWD: &str = "user:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n";
+
 impl Registry {
     /// Starts a registry that speaks plain HTTP, wants no credentials and allows deletion; returns when it answers.
     /// Needs the tool `docker-registry`.
     pub fn start() -> Registry {
+        Registry::that(Wants::default())
+    }
+
+    /// The same, for clients that bring what it `wants`.
+    pub fn that(wants: Wants<'_>) -> Registry {
         // The port is free when looked at, but another process may take it first: then the registry ends at once.
         let mut failures = String::new();
         for _ in 0..5 {
-            match Registry::start_on(free_address()) {
+            match Registry::start_on(free_address(), wants) {
                 Ok(registry) => return registry,
                 Err(log) => failures.push_str(&log),
             }
@@ -40,9 +58,9 @@ impl Registry {
         fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
-    fn start_on(address: SocketAddr) -> Result<Registry, String> {
+    fn start_on(address: SocketAddr, wants: Wants<'_>) -> Result<Registry, String> {
         let dir = TempDir::new().unwrap();
-        let config = serde_json::json!({
+        let mut config = serde_json::json!({
             "version": "0.1",
             "log": { "level": "info" },
             "storage": {
@@ -51,6 +69,14 @@ impl Registry {
             },
             "http": { "addr": address.to_string() },
         });
+        if wants.password {
+            let path = dir.path().join("htpasswd");
+            fs::write(&path, HTPASSWD).unwrap();
+            config["auth"] = serde_json::json!({ "htpasswd": { "realm": "tests", "path": path } });
+        }
+        if let Some((certificate, key)) = wants.tls {
+            config["http"]["tls"] = serde_json::json!({ "certificate": certificate, "key": key });
+        }
         // JSON is YAML, which it reads.
         fs::write(dir.path().join("config.yml"), config.to_string()).unwrap();
         let log = File::create(dir.path().join("log")).unwrap();
@@ -85,7 +111,8 @@ impl Registry {
             stream.read_to_end(&mut answer)?;
             Ok(answer)
         };
-        ask().is_ok_and(|answer| answer.starts_with(b"HTTP/1.0 200"))
+        // To a plain question, one that speaks TLS says 400.
+        ask().is_ok_and(|answer| answer.starts_with(b"HTTP/1.0 "))
     }
 }
 
@@ -96,6 +123,6 @@ impl Drop for Registry {
     }
 }
 
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use nydus_convert::Compression;
 use nydus_convert::rafs::{ChunkSize, Digester};
 
+use crate::registries::{Registries, Registry};
 use crate::values;
 
 const EXIT_CODES: &str = "\
@@ -15,7 +16,8 @@ Exit codes:
   5 access refused   6 network or registry failed   7 a resource limit or a full disk   130, 143 interrupted
 
 References:
-  oci:DIR[:REF][@DIGEST]   an OCI image layout in a directory";
+  [docker://][HOST/]REPOSITORY[:TAG][@DIGEST]   an image in a registry; without a host, on Docker's
+  oci:DIR[:REF][@DIGEST]                        an OCI image layout in a directory";
 
 /// Converts OCI and Docker images to Nydus images, and back.
 #[derive(Debug, Parser)]
@@ -97,10 +99,9 @@ pub struct ToNydus {
     #[arg(long, value_name = "KEY=VALUE", value_parser = values::annotation, env = "NYDUS_CONVERT_ANNOTATION")]
     pub annotation: Vec<(String, String)>,
     #[command(flatten)]
+    pub registries: Registries,
+    #[command(flatten)]
     pub resources: Resources,
-    /// Where temporary files are made [default: the system's directory for them]
-    #[arg(long, value_name = "DIR", env = "NYDUS_CONVERT_TMPDIR", help_heading = "Resources")]
-    pub tmpdir: Option<PathBuf>,
     #[command(flatten)]
     pub output: Output,
     /// Write the digest of the result to this file
@@ -147,6 +148,8 @@ pub struct ToOci {
     /// Images of an index to convert: `all`, or platforms like linux/amd64,linux/arm64/v8
     #[arg(long, default_value = "all", env = "NYDUS_CONVERT_PLATFORM")]
     pub platform: String,
+    #[command(flatten)]
+    pub registries: Registries,
     #[command(flatten)]
     pub resources: Resources,
     #[command(flatten)]
@@ -271,6 +274,8 @@ pub struct Check {
     #[arg(long, default_value = "all", env = "NYDUS_CONVERT_PLATFORM")]
     pub platform: String,
     #[command(flatten)]
+    pub registry: Registry,
+    #[command(flatten)]
     pub resources: Resources,
     #[command(flatten)]
     pub output: Output,
@@ -295,6 +300,8 @@ pub struct Inspect {
     /// Print one JSON object instead of text
     #[arg(long, env = "NYDUS_CONVERT_JSON")]
     pub json: bool,
+    #[command(flatten)]
+    pub registry: Registry,
 }
 
 #[derive(Debug, Args)]
@@ -309,4 +316,6 @@ pub struct Look {
     /// Print one JSON object per line
     #[arg(long, env = "NYDUS_CONVERT_JSON")]
     pub json: bool,
+    #[command(flatten)]
+    pub registry: Registry,
 }

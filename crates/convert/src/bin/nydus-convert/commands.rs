@@ -5,20 +5,20 @@ use std::io::{self, Write, stdout};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::CommandFactory;
 use nydus_convert::inspect::{InspectOptions, inspect};
-use nydus_convert::oci::{LayoutSink, LayoutSource, Platform, Reference};
+use nydus_convert::oci::Platform;
 use nydus_convert::rafs::EntryPath;
 use nydus_convert::{
-    CheckReport, ChunkDictionary, Error, RefusalReport, Restoration, SCHEMA_VERSION, ToNydusReport,
-    ToOciReport, ToolReport, check, open_nydus, to_nydus, to_oci,
+    CheckReport, Error, RefusalReport, Restoration, SCHEMA_VERSION, ToNydusReport, ToOciReport, ToolReport,
+    check, open_nydus, to_nydus, to_oci,
 };
 use serde::Serialize;
 
 use crate::args::{Check, Cli, Command, Inspect, Look, Output, ToNydus, ToOci};
+use crate::ends::{open_dictionary, open_sink, open_source};
 use crate::lower::{self, UsageError};
 use crate::values::show_size;
 use crate::{layer, progress, signals};
@@ -48,15 +48,19 @@ pub fn run(command: Command) -> Result<ExitCode> {
 
 fn run_to_nydus(args: &ToNydus) -> Result<ExitCode> {
     let mut options = args.options()?;
-    options.chunk_dict = args.chunk_dict.as_deref().map(open_dictionary).transpose()?;
+    options.chunk_dict = args
+        .chunk_dict
+        .as_deref()
+        .map(|text| open_dictionary(text, &args.registries.source()))
+        .transpose()?;
     // Before anything is made that an end without warning would leave behind.
     let stop = signals::stop_on_signals().context("cannot listen to signals")?;
     let (source_name, target_name) = (lower::reference(&args.source)?, lower::reference(&args.target)?);
-    let source = open_source(&source_name)?;
-    let sink = open_sink(&target_name)?;
+    let source = open_source(&source_name, &args.registries.source())?;
+    let sink = open_sink(&target_name, &source_name, &args.registries.target())?;
     let observer = progress::display(&args.output);
     let result =
-        to_nydus((&source, &source_name), (Box::new(sink), &target_name), &options, observer.as_ref(), &stop);
+        to_nydus((source.as_ref(), &source_name), (sink, &target_name), &options, observer.as_ref(), &stop);
     match &result {
         Err(error @ Error::NotFaithful { losses }) => {
             show_losses(losses, "cannot hold", false);
@@ -126,11 +130,11 @@ fn run_to_oci(args: &ToOci) -> Result<ExitCode> {
     let options = args.options()?;
     let stop = signals::stop_on_signals().context("cannot listen to signals")?;
     let (source_name, target_name) = (lower::reference(&args.source)?, lower::reference(&args.target)?);
-    let source = open_source(&source_name)?;
-    let sink = open_sink(&target_name)?;
+    let source = open_source(&source_name, &args.registries.source())?;
+    let sink = open_sink(&target_name, &source_name, &args.registries.target())?;
     let observer = progress::display(&args.output);
     let report =
-        to_oci((&source, &source_name), (Box::new(sink), &target_name), &options, observer.as_ref(), &stop)?;
+        to_oci((source.as_ref(), &source_name), (sink, &target_name), &options, observer.as_ref(), &stop)?;
     if let Some(file) = &args.digest_file {
         fs::write(file, &report.digest).with_context(|| format!("cannot write {}", file.display()))?;
     }
@@ -165,10 +169,10 @@ fn summarise_restored(report: &ToOciReport) {
 
 fn run_check(args: &Check) -> Result<ExitCode> {
     let name = lower::reference(&args.image)?;
-    let source = open_source(&name)?;
+    let source = open_source(&name, &args.registry.source())?;
     let observer = progress::display(&args.output);
     let platforms = lower::platforms(&args.platform)?;
-    let report = check(&source, &name, &platforms, &args.resources.lower(), observer.as_ref())?;
+    let report = check(source.as_ref(), &name, &platforms, &args.resources.lower(), observer.as_ref())?;
     if !args.output.quiet {
         summarise_check(&report);
     }
@@ -207,14 +211,14 @@ pub fn print_line(text: &str) -> Result<()> {
 
 fn run_inspect(args: &Inspect) -> Result<ExitCode> {
     let name = lower::reference(&args.image)?;
-    let source = open_source(&name)?;
+    let source = open_source(&name, &args.registry.source())?;
     let options = InspectOptions {
         platforms: lower::platforms(&args.platform)?,
         blobs: args.blobs,
         chunks: args.chunks,
         files: args.files,
     };
-    let report = inspect(&source, &name, &options)?;
+    let report = inspect(source.as_ref(), &name, &options)?;
     let mut out = io::BufWriter::new(stdout());
     let written = if args.json {
         serde_json::to_writer_pretty(&mut out, &report).map_err(io::Error::from).and_then(|()| writeln!(out))
@@ -260,45 +264,12 @@ fn path(args: &Look) -> Result<EntryPath> {
 }
 
 fn open_image(args: &Look, command: &'static str) -> Result<nydus_convert::NydusImage> {
-    let source = open_source(&lower::reference(&args.image)?)?;
+    let source = open_source(&lower::reference(&args.image)?, &args.registry.source())?;
     let platform = match &args.platform {
         Some(platform) => platform.parse().map_err(UsageError::BadPlatform)?,
         None => Platform::new("linux", std::env::consts::ARCH),
     };
-    Ok(open_nydus(&source, &platform, command)?)
-}
-
-fn open_source(reference: &Reference) -> Result<LayoutSource> {
-    match reference {
-        Reference::Oci { dir, name, digest } => {
-            Ok(LayoutSource::open(dir, name.as_deref(), digest.as_ref()).map_err(Error::from)?)
-        }
-        other => Err(UsageError::unsupported(other, lower::SOURCE).into()),
-    }
-}
-
-/// `bootstrap:FILE`, or as the reference builder has it, `bootstrap=FILE`; else a reference.
-pub fn open_dictionary(text: &str) -> Result<ChunkDictionary> {
-    let open = || -> Result<ChunkDictionary> {
-        match text.strip_prefix("bootstrap").and_then(|rest| rest.strip_prefix([':', '='])) {
-            Some(file) => Ok(ChunkDictionary::of_bootstrap(Path::new(file))?),
-            None => Ok(ChunkDictionary::of_images(Arc::new(open_source(&lower::reference(text)?)?))?),
-        }
-    };
-    open().with_context(|| format!("chunk dictionary {text}"))
-}
-
-fn open_sink(reference: &Reference) -> Result<LayoutSink> {
-    match reference {
-        Reference::Oci { digest: Some(_), .. } => {
-            Err(UsageError::PinnedTarget { reference: reference.to_string() }.into())
-        }
-        Reference::Oci { dir, name, digest: None } => {
-            let in_target = |source| Error::Target { reference: reference.to_string(), source };
-            Ok(LayoutSink::create(dir, name.as_deref()).map_err(in_target)?)
-        }
-        other => Err(UsageError::unsupported(other, lower::TARGET).into()),
-    }
+    Ok(open_nydus(source.as_ref(), &platform, command)?)
 }
 
 fn run_man(dir: Option<&Path>) -> Result<ExitCode> {

@@ -5,14 +5,16 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
-use nydus_convert::Error;
 use nydus_convert::layer_verbs::{
     LayerBootstrap, PackLayerOptions, UnpackFiles, merge_layers, pack_layer, unpack_layer,
 };
+use nydus_convert::{ChunkDictionary, Error};
 use serde::Serialize;
 
 use crate::args::{Fidelity, Format, Output, Prefetch, Replay, Resources};
-use crate::commands::{open_dictionary, print_line, show_losses};
+use crate::commands::{print_line, show_losses};
+use crate::ends::open_dictionary;
+use crate::registries::Registry;
 use crate::streams::{self, Target};
 use crate::{progress, signals};
 
@@ -52,6 +54,8 @@ pub struct Pack {
     /// Where temporary files are made [default: the system's directory for them]
     #[arg(long, value_name = "DIR", env = "NYDUS_CONVERT_TMPDIR", help_heading = "Resources")]
     pub tmpdir: Option<PathBuf>,
+    #[command(flatten)]
+    pub registry: Registry,
     #[command(flatten)]
     pub output: Output,
 }
@@ -138,13 +142,20 @@ impl To {
     }
 }
 
+impl Pack {
+    fn dictionary(&self) -> Result<Option<ChunkDictionary>> {
+        let open = |text| open_dictionary(text, &self.registry.source());
+        self.chunk_dict.as_deref().map(open).transpose()
+    }
+}
+
 fn pack(args: &Pack) -> Result<ExitCode> {
     let options = PackLayerOptions {
         fs: args.format.lower()?,
         fidelity: args.fidelity.lower(),
         replay: args.replay.lower(),
         prefetch: args.prefetch.lower()?,
-        chunk_dict: args.chunk_dict.as_deref().map(open_dictionary).transpose()?,
+        chunk_dict: args.dictionary()?,
         tmpdir: args.tmpdir.clone(),
         resources: args.resources.lower(),
     };

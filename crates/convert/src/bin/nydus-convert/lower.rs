@@ -22,7 +22,7 @@ pub const TARGET: &str = "target";
 #[derive(Debug, Error)]
 pub enum UsageError {
     /// A kind of reference that does not work here.
-    #[error("{reference}: this kind of reference is not supported as a {role} yet; use oci:DIR[:REF]")]
+    #[error("{reference}: this kind of reference is not supported as a {role} yet")]
     Reference { reference: String, role: &'static str },
     /// Options of the format that mean nothing together.
     #[error(transparent)]
@@ -84,7 +84,7 @@ impl args::ToNydus {
             replay: self.replay.lower(),
             annotations: self.annotation.clone(),
             resources: self.resources.lower(),
-            tmpdir: self.tmpdir.clone(),
+            tmpdir: self.registries.common.tmpdir.clone(),
         })
     }
 }

@@ -3,10 +3,12 @@
 mod args;
 mod commands;
 mod drop_in;
+mod ends;
 mod layer;
 mod lower;
 mod mount;
 mod progress;
+mod registries;
 mod signals;
 mod streams;
 mod values;
