@@ -21,7 +21,7 @@ use crate::{progress, signals};
 #[derive(Debug, Subcommand)]
 pub enum Layer {
     /// Make a blob of a layer: a tar, plain or compressed with gzip or zstd
-    Pack(Pack),
+    Pack(Box<Pack>),
     /// Make the bootstrap of an image of the bootstraps of its layers
     Merge(Merge),
     /// Make a tar of a blob; of one that remembers its layer, the original tar
@@ -51,9 +51,6 @@ pub struct Pack {
     pub fidelity: Fidelity,
     #[command(flatten)]
     pub resources: Resources,
-    /// Where temporary files are made [default: the system's directory for them]
-    #[arg(long, value_name = "DIR", env = "NYDUS_CONVERT_TMPDIR", help_heading = "Resources")]
-    pub tmpdir: Option<PathBuf>,
     #[command(flatten)]
     pub registry: Registry,
     #[command(flatten)]
@@ -156,7 +153,7 @@ fn pack(args: &Pack) -> Result<ExitCode> {
         replay: args.replay.lower(),
         prefetch: args.prefetch.lower()?,
         chunk_dict: args.dictionary()?,
-        tmpdir: args.tmpdir.clone(),
+        tmpdir: args.registry.common.tmpdir.clone(),
         resources: args.resources.lower(),
     };
     let stop = signals::stop_on_signals().context("cannot listen to signals")?;
