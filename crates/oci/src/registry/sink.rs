@@ -83,7 +83,7 @@ impl RegistrySink {
         let has_subject = client.retrying(|| {
             let answer = client.once(&request)?;
             if !matches!(answer.status(), 200..=202) {
-                return Err(client.status(&request, answer).into());
+                return Err(refused(client.status(&request, answer)));
             }
             let has_subject = answer.header("oci-subject").is_some();
             let stored = answer.header("docker-content-digest").map(str::to_owned);
@@ -97,6 +97,19 @@ impl RegistrySink {
             }
         })?;
         if has_subject { Ok(()) } else { referrers::list(client, descriptor, bytes) }
+    }
+}
+
+/// Whether a manifest may be taken at the next try. A registry that keeps its links in files calls a digest invalid when it
+/// reads a link that another push of the same content is just writing; that passes.
+fn refused(error: RegistryError) -> Tried {
+    match &error {
+        RegistryError::Status { status: 400, detail: Some(detail), .. }
+            if detail.starts_with("DIGEST_INVALID") =>
+        {
+            Tried::Again(error, None)
+        }
+        _ => Tried::Failed(error),
     }
 }
 
