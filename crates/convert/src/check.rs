@@ -155,6 +155,9 @@ impl Checker<'_> {
         if referred::is_original(layers, layer) {
             return self.check_original(layer).map(|()| (0, 0));
         }
+        if image.tarfs {
+            return self.check_plain_tar(layer, id, image);
+        }
         let reader = Arc::new(BlobReader::open(self.source.open_file(layer)?).map_err(in_blob)?);
         let own = reader.bootstrap().map_err(in_blob)?;
         let (version, own) = nydus_convert_rafs::parse(&own)
@@ -204,6 +207,20 @@ impl Checker<'_> {
         let verified = referred.and_then(|referred| referred.verify(&self.pool, id, record));
         let verified = verified.map_err(in_blob)?;
         Ok((verified.chunks, verified.plain_bytes))
+    }
+
+    /// A blob that is a plain tar: it has one digest, that of the whole. Gives the chunks and bytes of files in it.
+    fn check_plain_tar(&self, layer: &Descriptor, id: BlobId, image: &Image) -> Result<(u64, u64), Error> {
+        self.check_original(layer)?;
+        let Some(blob) = image.blobs.iter().find(|blob| blob.name == BlobName::Id(id)) else {
+            return Ok((0, 0));
+        };
+        if blob.compressed_size != layer.size {
+            let (digest, expected, actual) = (layer.digest, blob.compressed_size, layer.size);
+            return Err(NydusError::TarLength { digest, expected, actual }.into());
+        }
+        let bytes = blob.chunks.iter().map(|(_, chunk)| u64::from(chunk.uncompressed_size)).sum();
+        Ok((blob.chunks.len() as u64, bytes))
     }
 
     /// A layer that is referred to: its bytes are what its descriptor says.

@@ -372,6 +372,16 @@ pub enum NydusError {
         /// The chunk.
         number: u32,
     },
+    /// A blob that is a plain tar does not have the length that the bootstrap says.
+    #[error("blob {digest}: a tar of {actual} bytes, where the image says {expected}")]
+    TarLength {
+        /// The blob layer.
+        digest: Digest,
+        /// What the image says, in bytes.
+        expected: u64,
+        /// What it is, in bytes.
+        actual: u64,
+    },
     /// A blob is damaged.
     #[error("blob {digest}")]
     Blob {

@@ -134,6 +134,8 @@ pub struct Image {
     pub compressor: Compressor,
     /// The superblock's digester (blobs have their own).
     pub digester: Digester,
+    /// Whether the blobs are plain tars as they are, and files are ranges of them (tarfs). Only RAFS v6 has such images.
+    pub tarfs: bool,
     /// What to fetch first, in order.
     pub prefetch: Vec<InodeId>,
 }

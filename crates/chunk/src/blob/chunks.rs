@@ -29,7 +29,8 @@ use crate::worker::PlainBatch;
 pub struct ChunkSource<S> {
     reader: Arc<BlobReader<S>>,
     compressor: Compressor,
-    digester: Digester,
+    /// `None` for ranges of a plain tar: only the tar as a whole has a digest.
+    digester: Option<Digester>,
     cipher: Option<Xts>,
     /// Of blobs with batches: bootstraps do not tell where members of batches lie.
     information: Option<ChunkInformation>,
@@ -63,7 +64,7 @@ impl<S: ReadAt> BlobReader<S> {
         Ok(ChunkSource {
             reader: Arc::clone(self),
             compressor: blob.compressor,
-            digester: blob.digester,
+            digester: (!blob.features.contains(BlobFeatures::TARFS)).then_some(blob.digester),
             cipher: Xts::new(&blob.cipher),
             information,
             zran: None,
@@ -98,7 +99,8 @@ impl<S: ReadAt> BlobReader<S> {
             plain.resize(length_of(chunk), 0);
             self.with_stored(worker, offset, stored, |worker, stored| {
                 let done = decode(worker, compressor, None, chunk, stored, plain);
-                done.and_then(|()| check(chunk, digester, plain)).map_err(|error| in_chunk(chunk, error))
+                done.and_then(|()| check(chunk, Some(digester), plain))
+                    .map_err(|error| in_chunk(chunk, error))
             })
         });
         if result.is_err() {
@@ -133,7 +135,7 @@ impl<S: ReadAt> ChunkSource<S> {
         Self {
             reader: data,
             compressor: blob.compressor,
-            digester: blob.digester,
+            digester: Some(blob.digester),
             cipher: None,
             information: None,
             zran,
@@ -178,7 +180,7 @@ impl<S: ReadAt> ChunkSource<S> {
     }
 
     /// Reads chunk number `number`, which the bootstrap records as `chunk`, into `plain`, which is emptied first, and
-    /// checks it against its digest. With the state of one thread the members of a batch, asked for one after the
+    /// checks it against its digest; ranges of a plain tar (tarfs) have none. With the state of one thread the members of a batch, asked for one after the
     /// other, are decompressed once.
     pub fn read_chunk(
         &self,
@@ -393,11 +395,15 @@ fn decode(
     Ok(())
 }
 
-fn check(chunk: &Chunk, digester: Digester, plain: &[u8]) -> Result<(), ChunkError> {
+fn check(chunk: &Chunk, digester: Option<Digester>, plain: &[u8]) -> Result<(), ChunkError> {
     if chunk.flags.contains(ChunkFlags::HAS_CRC32) && crc32c::crc32c(plain) != chunk.crc32 {
         return Err(ChunkError::Crc);
     }
-    if digester.digest(plain) == chunk.digest { Ok(()) } else { Err(ChunkError::Digest) }
+    if digester.is_none_or(|digester| digester.digest(plain) == chunk.digest) {
+        Ok(())
+    } else {
+        Err(ChunkError::Digest)
+    }
 }
 
 /// Plain length of a chunk that has a place.

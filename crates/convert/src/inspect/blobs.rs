@@ -74,7 +74,9 @@ pub(super) fn of_bootstrap(index: usize, blob: &Blob, uses: &Uses) -> InspectedB
     let mut chunks: Vec<InspectedChunk> =
         blob.chunks.iter().map(|(number, chunk)| describe(number, chunk)).collect();
     uses.count(index, &mut chunks);
-    let has_information = blob.ci != CiLocation::default();
+    // Of plain tars, other builders name a compressor of what is not there.
+    let place = CiLocation { compressor: Default::default(), ..blob.ci };
+    let has_information = place != CiLocation::default();
     InspectedBlob {
         index,
         id: match blob.name {

@@ -33,6 +33,7 @@ pub fn merge_layers(layers: Vec<LayerBootstrap>, prefetch: &Prefetch) -> Result<
     let Some(last) = layers.last() else { return Err(VerbError::NoLayers.into()) };
     let (version, chunk_size) = (last.version, last.image.chunk_size);
     let (compressor, digester) = (last.image.compressor, last.image.digester);
+    let tarfs = last.image.tarfs;
     check_alike(&layers)?;
     let mut blobs = BlobTable::default();
     let mut tree = Tree::new();
@@ -44,7 +45,7 @@ pub fn merge_layers(layers: Vec<LayerBootstrap>, prefetch: &Prefetch) -> Result<
     }
     let blobs = keep_used_blobs(&mut tree, blobs.blobs.into_iter().map(Some).collect())?;
     let prefetch = prefetch.entries(&tree);
-    let image = Image { tree, blobs, chunk_size, compressor, digester, prefetch };
+    let image = Image { tree, blobs, chunk_size, compressor, digester, tarfs, prefetch };
     let mut bootstrap = Vec::new();
     nydus_convert_rafs::write(version, &image, &mut bootstrap)?;
     Ok(MergedLayers { version, image, bootstrap })
@@ -57,6 +58,7 @@ fn check_alike(layers: &[LayerBootstrap]) -> Result<(), VerbError> {
         let mut facts = vec![
             ("the RAFS version", layer.version.to_string()),
             ("the chunk size", layer.image.chunk_size.bytes().to_string()),
+            ("the kind of blobs", if layer.image.tarfs { "plain tars" } else { "chunks" }.to_owned()),
         ];
         // Version 5 has one compressor and one digester for all blobs.
         if layer.version == FsVersion::V5 {

@@ -261,6 +261,7 @@ impl LayerRun<'_> {
             chunk_size: self.fs.chunk_size,
             compressor: self.fs.compression.compressor(),
             digester: self.fs.digester,
+            tarfs: false,
             prefetch,
         };
         let mut bootstrap = Vec::new();

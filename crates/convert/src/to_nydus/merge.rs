@@ -71,7 +71,7 @@ pub fn merge(
     }
     blobs.extend(foreign.into_iter().map(Some));
     let blobs = keep_used_blobs(&mut tree, blobs)?;
-    Ok(Image { tree, blobs, chunk_size, compressor, digester, prefetch: Vec::new() })
+    Ok(Image { tree, blobs, chunk_size, compressor, digester, tarfs: false, prefetch: Vec::new() })
 }
 
 /// Adds a blob, or its chunks to those of the same blob; gives its position.

@@ -137,6 +137,7 @@ impl LayerRun<'_> {
             chunk_size: self.fs.chunk_size,
             compressor: COMPRESSOR,
             digester: DIGESTER,
+            tarfs: false,
             prefetch,
         };
         let mut bootstrap = Vec::new();

@@ -4,7 +4,7 @@
 
 use thiserror::Error;
 
-use super::layout::{BLOCK, BlobEntry, CIPHER_AES_128_XTS, THIS_BLOB};
+use super::layout::{BlobEntry, BlockSize, CIPHER_AES_128_XTS, THIS_BLOB};
 use crate::{
     Blob, BlobFeatures, BlobId, BlobName, Chunk, ChunkSize, ChunkTable, CiLocation, Cipher, Compressor,
     Digester, limits,
@@ -58,13 +58,18 @@ pub enum BlobProblem {
     #[error("the chunks are not aligned to 4096 bytes")]
     NotAligned,
     /// A size that is zero, not a whole number of blocks, or beyond what can be addressed.
-    #[error("the uncompressed size {size:#x} is zero, no multiple of 4096, or beyond what can be addressed")]
+    #[error(
+        "the uncompressed size {size:#x} is zero, no whole number of blocks, or beyond what can be addressed"
+    )]
     UncompressedSize {
         /// Size in bytes.
         size: u64,
     },
-    /// A size beyond what can be addressed.
-    #[error("the compressed size {size:#x} is more than {:#x}", limits::MAX_COMPRESSED_BLOB)]
+    /// A size beyond what can be addressed, or of a tar not that of its content.
+    #[error(
+        "the compressed size {size:#x} is more than {:#x}, or not that of the tar",
+        limits::MAX_COMPRESSED_BLOB
+    )]
     CompressedSize {
         /// Size in bytes.
         size: u64,
@@ -83,7 +88,7 @@ pub enum BlobProblem {
 }
 
 /// Finds the first thing that readers refuse of `blob`. `earlier` are the blobs before it.
-pub(super) fn check(blob: &Blob, earlier: &[Blob]) -> Result<(), BlobProblem> {
+pub(super) fn check(blob: &Blob, earlier: &[Blob], block: BlockSize) -> Result<(), BlobProblem> {
     if earlier.iter().any(|other| other.name == blob.name) {
         return Err(BlobProblem::DuplicateId);
     }
@@ -91,14 +96,35 @@ pub(super) fn check(blob: &Blob, earlier: &[Blob]) -> Result<(), BlobProblem> {
         return Err(BlobProblem::TooManyChunks { count: blob.chunk_count });
     }
     let size = blob.uncompressed_size;
-    if size == 0 || !size.is_multiple_of(BLOCK) || size >= limits::MAX_UNCOMPRESSED_BLOB {
+    if size == 0 || !size.is_multiple_of(block.bytes()) || size >= limits::MAX_UNCOMPRESSED_BLOB {
         return Err(BlobProblem::UncompressedSize { size });
     }
     if blob.compressed_size > limits::MAX_COMPRESSED_BLOB {
         return Err(BlobProblem::CompressedSize { size: blob.compressed_size });
     }
+    if block == BlockSize::SECTOR {
+        return check_tar(blob);
+    }
     check_features(blob)?;
     check_chunk_information(blob)
+}
+
+/// A plain tar, as it is: nothing is known of its chunks but what inodes say.
+fn check_tar(blob: &Blob) -> Result<(), BlobProblem> {
+    let bits = blob.features.bits();
+    let fits = blob.features.difference(BlobFeatures::CAP_TAR_TOC) == BlobFeatures::TARFS;
+    if !fits || blob.cipher != Cipher::None || blob.compressor != Compressor::None {
+        return Err(BlobProblem::Features { bits });
+    }
+    if blob.compressed_size != blob.uncompressed_size {
+        return Err(BlobProblem::CompressedSize { size: blob.compressed_size });
+    }
+    let (size, chunks) = (blob.ci.uncompressed_size, blob.chunk_count);
+    if (blob.ci.offset, blob.ci.compressed_size, size) == (0, 0, 0) {
+        Ok(())
+    } else {
+        Err(BlobProblem::ChunkInformation { size, chunks })
+    }
 }
 
 /// Features whose blobs keep tables behind the entries of the chunk information, or encrypt it.
@@ -148,11 +174,16 @@ pub(super) fn has_chunk(blob: &Blob, index: u32) -> bool {
     index < blob.chunk_count || generated && index <= limits::MAX_CHUNKS_PER_BLOB
 }
 
+/// The block size of images with this blob.
+fn block_of(blob: &Blob) -> BlockSize {
+    BlockSize::of(blob.features.contains(BlobFeatures::TARFS))
+}
+
 /// Whether a chunk lies inside the blob and begins on a block boundary of the decompressed one.
 pub(super) fn holds(blob: &Blob, chunk: &Chunk) -> bool {
     let end = chunk.uncompressed_offset.checked_add(chunk.uncompressed_size.into());
     let stored_end = chunk.compressed_offset.checked_add(chunk.compressed_size.into());
-    chunk.uncompressed_offset.is_multiple_of(BLOCK)
+    chunk.uncompressed_offset.is_multiple_of(block_of(blob).bytes())
         && end.is_some_and(|end| end <= blob.uncompressed_size)
         && stored_end.is_some_and(|end| end <= limits::MAX_COMPRESSED_BLOB)
 }

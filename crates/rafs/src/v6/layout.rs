@@ -19,10 +19,40 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// Size of a block in bytes.
 pub(crate) const BLOCK: u64 = 4096;
-/// The same, as a length in memory.
-pub(crate) const BLOCK_LEN: usize = 4096;
-/// log₂ of [`BLOCK`].
-pub(crate) const BLOCK_BITS: u8 = 12;
+
+/// Unit of addresses in inodes and of the placement of content: a [`BLOCK`], or a sector of a tar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BlockSize {
+    /// log₂ of the bytes.
+    pub(crate) bits: u8,
+}
+
+impl BlockSize {
+    /// That of every image whose blobs hold chunks of their own: 4096.
+    pub(crate) const PAGE: Self = Self { bits: 12 };
+    /// That of tarfs: 512.
+    pub(crate) const SECTOR: Self = Self { bits: 9 };
+
+    /// That of an image, by whether its blobs are tars.
+    pub(crate) const fn of(tarfs: bool) -> Self {
+        if tarfs { Self::SECTOR } else { Self::PAGE }
+    }
+
+    /// In bytes.
+    pub(crate) const fn bytes(self) -> u64 {
+        1 << self.bits
+    }
+
+    /// How far `offset` lies in its block.
+    pub(crate) const fn within(self, offset: u64) -> u64 {
+        offset % self.bytes()
+    }
+
+    /// In bytes, as lengths of slices are counted.
+    pub(crate) const fn len(self) -> usize {
+        1 << self.bits
+    }
+}
 /// Inodes start at multiples of 32 bytes; their number counts these slots from the start of the metadata area.
 pub(crate) const SLOT: u64 = 32;
 /// Where the superblock lies.

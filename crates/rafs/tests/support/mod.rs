@@ -57,6 +57,7 @@ impl Builder {
             chunk_size: ChunkSize::new(chunk_size).unwrap(),
             compressor: Compressor::Zstd,
             digester: Digester::Blake3,
+            tarfs: false,
             prefetch: Vec::new(),
         };
         let chunks = vec![Vec::new(); usize::from(blobs)];

@@ -56,6 +56,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Reading, ReadError> {
         chunk_size: superblock.chunk_size,
         compressor: superblock.compressor,
         digester: superblock.digester,
+        tarfs: false,
         prefetch,
     };
     Ok(Reading { image, superblock, numbers: walked.numbers, positions: walked.positions })

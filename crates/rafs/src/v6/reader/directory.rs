@@ -7,7 +7,7 @@ use zerocopy::FromBytes;
 use super::EntryProblem;
 use super::inode::Content;
 use crate::limits;
-use crate::v6::layout::{BLOCK_LEN, Dirent};
+use crate::v6::layout::Dirent;
 
 /// One entry.
 pub(super) struct Entry<'a> {
@@ -60,7 +60,7 @@ impl<'a> Entries<'a> {
         let damaged = |what| (offset, EntryProblem::Dirent { what });
         let first = Dirent::read_from_prefix(block).map_err(|_| damaged("the first entry is cut short"))?.0;
         let names = usize::from(first.name_offset.get());
-        if names == 0 || !names.is_multiple_of(size_of::<Dirent>()) || names >= BLOCK_LEN {
+        if names == 0 || !names.is_multiple_of(size_of::<Dirent>()) {
             return Err(damaged("the first name lies where no name can"));
         }
         let entries = block.get(..names).ok_or(damaged("the entries are cut short"))?;

@@ -40,9 +40,6 @@ pub enum ReadError {
         /// Why not.
         source: ChunkSizeError,
     },
-    /// Files lie in a plain tar, not in chunks of a RAFS blob.
-    #[error("the bootstrap describes a plain tar (tarfs), which holds no chunks")]
-    Tarfs,
     /// A table is misaligned, has an impossible size, or lies outside the bootstrap.
     #[error("{table} @ {offset:#x}: {size} bytes cannot lie there")]
     Table {
@@ -282,5 +279,13 @@ pub enum ChunkUseProblem {
         expected: u64,
         /// Bytes that the chunk has.
         actual: u32,
+    },
+    /// Of tarfs: the chunk lies outside of the tar.
+    #[error("block {block} lies outside of blob {blob}")]
+    Place {
+        /// Position of the blob.
+        blob: u16,
+        /// What the index says.
+        block: u32,
     },
 }

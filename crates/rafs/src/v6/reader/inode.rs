@@ -5,7 +5,7 @@
 use super::{EntryProblem, xattr};
 use crate::file_type::FileType;
 use crate::input::Bytes;
-use crate::v6::layout::{BLOCK, BLOCK_LEN, CompactInode, ExtendedInode, Layout};
+use crate::v6::layout::{BlockSize, CompactInode, ExtendedInode, Layout};
 use crate::{Metadata, Timestamp, limits};
 
 /// An inode as it is found.
@@ -135,26 +135,32 @@ impl Found {
     }
 
     /// The content of a directory or symbolic link.
-    pub(super) fn content<'a>(&self, bytes: Bytes<'a>) -> Result<Content<'a>, EntryProblem> {
+    pub(super) fn content<'a>(
+        &self,
+        bytes: Bytes<'a>,
+        block: BlockSize,
+    ) -> Result<Content<'a>, EntryProblem> {
+        let block_size = block.bytes();
         let outside = || EntryProblem::OutOfBounds { part: "content" };
         let (blocks_size, tail_size) = match self.layout {
             Layout::FlatPlain => (self.size, 0),
             Layout::FlatInline => {
-                let tail = self.size % BLOCK;
+                let tail = block.within(self.size);
                 (self.size.saturating_sub(tail), tail)
             }
             Layout::ChunkBased => return Err(EntryProblem::Layout { format: self.format }),
         };
-        if (self.end % BLOCK).saturating_add(tail_size) > BLOCK {
+        if block.within(self.end).saturating_add(tail_size) > block_size {
             return Err(EntryProblem::InlineCrossesBlock);
         }
         // The address of no blocks means nothing.
-        let blocks_at = if blocks_size == 0 { 0 } else { u64::from(self.place).saturating_mul(BLOCK) };
+        let blocks_at = if blocks_size == 0 { 0 } else { u64::from(self.place).saturating_mul(block_size) };
         Ok(Content {
             blocks: bytes.get(blocks_at, blocks_size).ok_or_else(outside)?,
             blocks_at,
             tail: bytes.get(self.end, tail_size).ok_or_else(outside)?,
             tail_at: self.end,
+            block,
         })
     }
 
@@ -181,6 +187,7 @@ pub(super) struct Content<'a> {
     blocks_at: u64,
     tail: &'a [u8],
     tail_at: u64,
+    block: BlockSize,
 }
 
 impl<'a> Content<'a> {
@@ -190,9 +197,9 @@ impl<'a> Content<'a> {
 
     /// The content in blocks, with the offset of each; the last one may be shorter.
     pub(super) fn blocks(self) -> impl Iterator<Item = (u64, &'a [u8])> {
-        let offsets =
-            (0..).map(move |number: u64| self.blocks_at.saturating_add(number.saturating_mul(BLOCK)));
-        let blocks = offsets.zip(self.blocks.chunks(BLOCK_LEN));
+        let offsets = (0..)
+            .map(move |number: u64| self.blocks_at.saturating_add(number.saturating_mul(self.block.bytes())));
+        let blocks = offsets.zip(self.blocks.chunks(self.block.len()));
         blocks.chain((!self.tail.is_empty()).then_some((self.tail_at, self.tail)))
     }
 }

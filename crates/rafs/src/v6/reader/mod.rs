@@ -16,8 +16,8 @@ mod xattr;
 pub use error::{ChunkProblem, ChunkUseProblem, EntryProblem, ReadError};
 
 use self::superblock::Super;
-use crate::Image;
 use crate::input::Bytes;
+use crate::{ChunkTable, Image};
 
 /// Reads a bootstrap.
 ///
@@ -38,8 +38,11 @@ pub(crate) struct Reading {
 pub(crate) fn read(bytes: &[u8]) -> Result<Reading, ReadError> {
     let bytes = Bytes::new(bytes);
     let superblock = Super::read(bytes)?;
-    let blobs = tables::blobs(bytes, &superblock)?;
+    let mut blobs = tables::blobs(bytes, &superblock)?;
     let walked = walk::walk(bytes, &superblock, &blobs)?;
+    for (blob, chunks) in blobs.iter_mut().zip(walked.tar_chunks) {
+        blob.chunks = ChunkTable::from_unsorted(chunks.into_iter().collect());
+    }
     let prefetch = tables::prefetch(bytes, &superblock)
         .map(|(offset, nid)| walked.ids.get(&nid.into()).copied().ok_or(ReadError::Prefetch { offset, nid }))
         .collect::<Result<_, _>>()?;
@@ -49,6 +52,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Reading, ReadError> {
         chunk_size: superblock.chunk_size,
         compressor: superblock.compressor,
         digester: superblock.digester,
+        tarfs: superblock.is_tarfs(),
         prefetch,
     };
     Ok(Reading { image, superblock, nids: walked.nids })

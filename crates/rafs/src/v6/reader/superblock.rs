@@ -7,7 +7,7 @@ use crate::flags::ImageFlags;
 use crate::input::{Bytes, Table, overlap};
 use crate::record::ChunkRecord;
 use crate::v6::layout::{
-    BLOCK, BLOCK_BITS, BlobEntry, COMPAT_RAFS_V6, DEVICE_SLOT, DEVICES_OFFSET, Device, ExtendedSuperblock,
+    BLOCK, BlobEntry, BlockSize, COMPAT_RAFS_V6, DEVICE_SLOT, DEVICES_OFFSET, Device, ExtendedSuperblock,
     INCOMPAT, MAGIC, SUPERBLOCK_OFFSET, Superblock,
 };
 use crate::{ChunkSize, Compressor, Digester, limits};
@@ -18,6 +18,7 @@ const EXTENDED_OFFSET: u64 = SUPERBLOCK_OFFSET + size_of::<Superblock>() as u64;
 #[derive(Debug, Clone)]
 pub(crate) struct Super {
     pub(crate) root_nid: u64,
+    pub(crate) block: BlockSize,
     /// Start of the metadata area.
     pub(crate) area: u64,
     pub(crate) flags: ImageFlags,
@@ -31,6 +32,11 @@ pub(crate) struct Super {
 }
 
 impl Super {
+    /// Whether the blobs are plain tars.
+    pub(super) fn is_tarfs(&self) -> bool {
+        self.flags.contains(ImageFlags::TARFS_MODE)
+    }
+
     pub(super) fn read(bytes: Bytes<'_>) -> Result<Self, ReadError> {
         let size = bytes.len();
         if size < BLOCK || !size.is_multiple_of(BLOCK) {
@@ -43,13 +49,15 @@ impl Super {
         let bits = extended.flags.get();
         let bad_flags = || ReadError::Flags { offset: EXTENDED_OFFSET, bits };
         let flags = ImageFlags::from_bits(bits).ok_or_else(bad_flags)?;
-        if flags.contains(ImageFlags::TARFS_MODE) {
-            return Err(ReadError::Tarfs);
+        let block = BlockSize { bits: superblock.block_bits };
+        if block != BlockSize::of(flags.contains(ImageFlags::TARFS_MODE)) {
+            return Err(bad_flags());
         }
         let blob_count = u64::from(superblock.extra_devices.get());
         let found = Self {
             root_nid: superblock.root_nid.get().into(),
-            area: u64::from(superblock.meta_block.get()).saturating_mul(BLOCK),
+            block,
+            area: u64::from(superblock.meta_block.get()).saturating_mul(block.bytes()),
             flags,
             compressor: flags.compressor().ok_or_else(bad_flags)?,
             digester: flags.digester().ok_or_else(bad_flags)?,
@@ -120,10 +128,9 @@ fn misplaced(table: &Table) -> ReadError {
 
 fn check_superblock(found: &Superblock, file_size: u64) -> Result<(), ReadError> {
     let extra_devices = found.extra_devices.get();
-    let area = u64::from(found.meta_block.get()).saturating_mul(BLOCK);
-    if found.magic.get() == MAGIC && found.block_bits == 9 {
-        return Err(ReadError::Tarfs);
-    }
+    let block = BlockSize { bits: found.block_bits };
+    let block_fits = block == BlockSize::PAGE || block == BlockSize::SECTOR;
+    let area = if block_fits { u64::from(found.meta_block.get()).saturating_mul(block.bytes()) } else { 0 };
     // An image without blobs once had 4096 in its number of blocks.
     let blocks_fit = extra_devices != 0 || [0, 4096].contains(&found.blocks.get());
     let checks: [(&'static str, u64, bool); 13] = [
@@ -134,7 +141,7 @@ fn check_superblock(found: &Superblock, file_size: u64) -> Result<(), ReadError>
             found.feature_compat.get().into(),
             found.feature_compat.get() & COMPAT_RAFS_V6 != 0,
         ),
-        ("block size", found.block_bits.into(), found.block_bits == BLOCK_BITS),
+        ("block size", found.block_bits.into(), block_fits),
         ("number of extensions", found.extension_slots.into(), found.extension_slots == 0),
         ("root", found.root_nid.get().into(), found.root_nid.get() != 0),
         ("number of names", found.inos.get(), found.inos.get() != 0),

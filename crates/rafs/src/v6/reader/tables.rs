@@ -10,10 +10,11 @@ use crate::input::{Bytes, Table};
 use crate::record::ChunkRecord;
 use crate::v6::BlobProblem;
 use crate::v6::blob;
-use crate::v6::layout::{BLOCK, BlobEntry, Device};
+use crate::v6::layout::{BlobEntry, Device};
 use crate::{Blob, Chunk, ChunkTable};
 
-/// The blobs with the chunks that the chunk table lists.
+/// The blobs with the chunks that the chunk table lists. Of tars it lists but one, which all are taken for: only inodes
+/// tell the chunks of those.
 pub(super) fn blobs(bytes: Bytes<'_>, found: &Super) -> Result<Vec<Blob>, ReadError> {
     let mut blobs: Vec<Blob> = Vec::new();
     let devices = bytes.entries::<Device>(found.devices);
@@ -21,12 +22,15 @@ pub(super) fn blobs(bytes: Bytes<'_>, found: &Super) -> Result<Vec<Blob>, ReadEr
     for ((index, (_, device)), (offset, entry)) in (0..).zip(devices).zip(table) {
         let at = |problem| ReadError::Blob { offset, blob: blobs.len(), problem };
         let blob = blob::blob(&entry, index, found.chunk_size).map_err(at)?;
-        blob::check(&blob, &blobs).map_err(at)?;
+        blob::check(&blob, &blobs, found.block).map_err(at)?;
         let blocks = u64::from(device.blocks.get());
-        if device.id != entry.id || blocks.checked_mul(BLOCK) != Some(blob.uncompressed_size) {
+        if device.id != entry.id || blocks.checked_mul(found.block.bytes()) != Some(blob.uncompressed_size) {
             return Err(at(BlobProblem::Device));
         }
         blobs.push(blob);
+    }
+    if found.is_tarfs() {
+        return Ok(blobs);
     }
     let tables = chunks(bytes, found, &blobs)?;
     blobs.iter_mut().zip(tables).for_each(|(blob, chunks)| blob.chunks = chunks);

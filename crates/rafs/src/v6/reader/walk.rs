@@ -6,7 +6,7 @@
 
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use zerocopy::FromBytes;
 
@@ -18,8 +18,10 @@ use crate::file_type::FileType;
 use crate::input::Bytes;
 use crate::v6::blob;
 use crate::v6::layout::ROOT_NUMBER;
-use crate::v6::layout::{BLOCK, CHUNK_FORMAT_MASK, CHUNK_INDEXES, ChunkIndex, SLOT};
-use crate::{Blob, ChunkRef, DeviceNumber, Directory, EntryPath, Inode, InodeId, InodeKind, Tree, limits};
+use crate::v6::layout::{CHUNK_FORMAT_MASK, CHUNK_INDEXES, ChunkIndex, SLOT};
+use crate::{
+    Blob, Chunk, ChunkRef, DeviceNumber, Directory, EntryPath, Inode, InodeId, InodeKind, Tree, limits,
+};
 
 /// Bits of the chunk format that are defined.
 const CHUNK_FORMAT_BITS: u32 = CHUNK_INDEXES | 0x1f;
@@ -30,6 +32,8 @@ pub(super) struct Walked {
     /// Number on disk of every inode, by [`InodeId::index`].
     pub(super) nids: Vec<u64>,
     pub(super) ids: HashMap<u64, InodeId>,
+    /// Of tarfs, by blob: the chunks by number, as the files tell them. Else empty.
+    pub(super) tar_chunks: Vec<BTreeMap<u32, Chunk>>,
 }
 
 /// A problem and where it is.
@@ -58,7 +62,9 @@ struct Walker<'a> {
 /// Reads the tree.
 pub(super) fn walk(bytes: Bytes<'_>, found: &Super, blobs: &[Blob]) -> Result<Walked, ReadError> {
     let tree = Tree::new();
-    let walked = Walked { tree, nids: Vec::new(), ids: HashMap::new() };
+    let tars = if found.is_tarfs() { blobs.len() } else { 0 };
+    let tar_chunks = vec![BTreeMap::new(); tars];
+    let walked = Walked { tree, nids: Vec::new(), ids: HashMap::new(), tar_chunks };
     let mut walker = Walker { bytes, found, blobs, budget: bytes.len(), walked, pending: Vec::new() };
     walker.root().map_err(|(offset, problem)| ReadError::Entry {
         path: EntryPath::root(),
@@ -200,7 +206,7 @@ impl<'a> Walker<'a> {
             return Err(EntryProblem::EmptyDirectory);
         }
         self.spend(inode.size)?;
-        inode.content(self.bytes)
+        inode.content(self.bytes, self.found.block)
     }
 
     fn symlink(&mut self, inode: &Found) -> Result<InodeKind, EntryProblem> {
@@ -209,7 +215,7 @@ impl<'a> Walker<'a> {
             return Err(EntryProblem::Symlink { size });
         }
         self.spend(size)?;
-        let target = inode.content(self.bytes)?.to_vec();
+        let target = inode.content(self.bytes, self.found.block)?.to_vec();
         if target.contains(&0) {
             return Err(EntryProblem::Symlink { size });
         }
@@ -236,7 +242,7 @@ impl<'a> Walker<'a> {
         Ok(InodeKind::Regular { size: inode.size, chunks })
     }
 
-    fn chunk(&self, raw: &[u8; 8], number: u64, file_size: u64) -> Result<ChunkRef, ChunkUseProblem> {
+    fn chunk(&mut self, raw: &[u8; 8], number: u64, file_size: u64) -> Result<ChunkRef, ChunkUseProblem> {
         let unknown_device = ChunkUseProblem::Device { device: 0 };
         let index = ChunkIndex::read_from_bytes(raw).map_err(|_| unknown_device)?;
         let device = index.device;
@@ -246,17 +252,21 @@ impl<'a> Walker<'a> {
             ChunkRef { blob: blob.into(), index: u32::from_le_bytes([low, middle, index.number_high, 0]) };
         let found = self.blobs.get(usize::from(blob)).ok_or(ChunkUseProblem::Device { device })?;
         let unknown = ChunkUseProblem::Unknown { blob: chunk.blob, index: chunk.index };
+        let block = index.block.get();
+        let step = u64::from(self.found.chunk_size.bytes());
+        let expected = file_size.saturating_sub(number.saturating_mul(step)).min(step);
+        if let Some(known) = self.walked.tar_chunks.get_mut(usize::from(blob)) {
+            let place = u64::from(block).saturating_mul(self.found.block.bytes());
+            return tar_chunk(found, known, chunk, block, place, expected);
+        }
         if self.found.chunks.size == 0 {
             // Some images come without a chunk table: the blobs alone know their chunks.
             return if blob::has_chunk(found, chunk.index) { Ok(chunk) } else { Err(unknown) };
         }
         let record = found.chunks.get(chunk.index).ok_or(unknown)?;
-        let block = index.block.get();
-        if u64::from(block).checked_mul(BLOCK) != Some(record.uncompressed_offset) {
+        if u64::from(block).checked_mul(self.found.block.bytes()) != Some(record.uncompressed_offset) {
             return Err(ChunkUseProblem::Block { block });
         }
-        let step = u64::from(self.found.chunk_size.bytes());
-        let expected = file_size.saturating_sub(number.saturating_mul(step)).min(step);
         if u64::from(record.uncompressed_size) != expected {
             return Err(ChunkUseProblem::Length { expected, actual: record.uncompressed_size });
         }
@@ -271,4 +281,39 @@ impl<'a> Walker<'a> {
         self.budget = self.budget.checked_sub(size).ok_or(EntryProblem::Overlap)?;
         Ok(())
     }
+}
+
+/// Notes a chunk of a tar. No table lists it: it is what the index says, and as long as the file asks for. The reference
+/// reader takes the last chunk of a file that is a whole number of chunks for empty.
+fn tar_chunk(
+    blob: &Blob,
+    known: &mut BTreeMap<u32, Chunk>,
+    at: ChunkRef,
+    block: u32,
+    place: u64,
+    length: u64,
+) -> Result<ChunkRef, ChunkUseProblem> {
+    let outside = ChunkUseProblem::Place { blob: at.blob, block };
+    let size = u32::try_from(length).map_err(|_| outside)?;
+    let chunk = Chunk {
+        compressed_size: size,
+        uncompressed_size: size,
+        compressed_offset: place,
+        uncompressed_offset: place,
+        ..Chunk::default()
+    };
+    if !blob::has_chunk(blob, at.index) {
+        return Err(ChunkUseProblem::Unknown { blob: at.blob, index: at.index });
+    }
+    if !blob::holds(blob, &chunk) {
+        return Err(outside);
+    }
+    let first = *known.entry(at.index).or_insert(chunk);
+    if first.uncompressed_offset != place {
+        return Err(ChunkUseProblem::Block { block });
+    }
+    if first.uncompressed_size != size {
+        return Err(ChunkUseProblem::Length { expected: length, actual: first.uncompressed_size });
+    }
+    Ok(at)
 }

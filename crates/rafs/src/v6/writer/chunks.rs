@@ -14,6 +14,8 @@ pub(super) struct ChunkUses<'a> {
     file_offsets: Vec<Vec<u64>>,
     /// Blob and position of the chunks in use, in order of the chunk table.
     order: Vec<(u16, usize)>,
+    /// Of tarfs, by blob: the chunk used last.
+    last_of_tars: Vec<Option<usize>>,
 }
 
 /// What is wrong with the chunks of a file.
@@ -44,7 +46,8 @@ impl Problem {
 impl<'a> ChunkUses<'a> {
     pub(super) fn new(image: &'a Image) -> Self {
         let file_offsets = image.blobs.iter().map(|blob| vec![UNUSED; blob.chunks.len()]).collect();
-        Self { image, file_offsets, order: Vec::new() }
+        let tars = if image.tarfs { image.blobs.len() } else { 0 };
+        Self { image, file_offsets, order: Vec::new(), last_of_tars: vec![None; tars] }
     }
 
     /// Notes that a file of `size` bytes uses these chunks.
@@ -71,12 +74,20 @@ impl<'a> ChunkUses<'a> {
                 self.order.push((chunk.blob, position));
             }
             *file_offset = start;
+            if let Some(last) = self.last_of_tars.get_mut(usize::from(chunk.blob)) {
+                *last = Some(position);
+            }
         }
         Ok(())
     }
 
-    /// Brings the chunks into the order of the chunk table: by digest, then by blob.
+    /// Brings the chunks into the order of the chunk table: by digest, then by blob. Chunks of tars have no digest; the
+    /// reference takes all of a blob for one, and lists the one that it met last.
     pub(super) fn sort(&mut self) {
+        let last = &self.last_of_tars;
+        if !last.is_empty() {
+            self.order.retain(|(blob, position)| last.get(usize::from(*blob)) == Some(&Some(*position)));
+        }
         let blobs = &self.image.blobs;
         self.order.sort_unstable_by_key(|&(blob, position)| {
             let record = blobs[usize::from(blob)].chunks.at(position);

@@ -1,7 +1,7 @@
 //! The content of a directory: blocks of entries, each followed by the names of its block.
 //!
 //! ```text
-//! | entry 0 | entry 1 | … | name 0 | name 1 | … | zeros |     every block but the last is 4096 bytes
+//! | entry 0 | entry 1 | … | name 0 | name 1 | … | zeros |     every block but the last is full
 //!   12 bytes                ▲
 //!                           └ name_offset of entry 0, so name_offset / 12 is the number of entries
 //! ```
@@ -14,11 +14,12 @@ use zerocopy::IntoBytes;
 
 use crate::emit::Emit;
 use crate::file_type::FileType;
-use crate::v6::layout::{BLOCK, BLOCK_LEN, Dirent};
+use crate::v6::layout::{BlockSize, Dirent};
 use crate::{Directory, InodeId};
 
 /// Emits the content of the directory `this`. `locate` tells number and type of an inode.
 pub(super) fn emit(
+    block_size: BlockSize,
     directory: &Directory,
     this: InodeId,
     parent: InodeId,
@@ -28,9 +29,9 @@ pub(super) fn emit(
     let mut block = Block { entries: Vec::new(), size: 0 };
     for (name, id) in entries(directory, this, parent) {
         let size = size_of::<Dirent>() + name.len();
-        if block.size + size > BLOCK_LEN {
+        if block.size + size > block_size.len() {
             block.emit(&locate, out)?;
-            out.zeros(BLOCK - block.size as u64)?;
+            out.zeros(block_size.bytes() - block.size as u64)?;
             block = Block { entries: block.entries, size: 0 };
             block.entries.clear();
         }
@@ -65,7 +66,7 @@ impl Block<'_> {
             let (nid, file_type) = locate(*id);
             let entry = Dirent {
                 nid: nid.into(),
-                // Below 4096: the block holds it.
+                // At most 4096: the block holds it.
                 name_offset: (name_offset as u16).into(),
                 file_type: file_type.dirent_type(),
                 reserved: 0,
@@ -94,7 +95,7 @@ mod tests {
         let mut bytes = Vec::new();
         let mut stream = Stream::new(&mut bytes);
         let locate = |id: InodeId| (id.index() as u64, FileType::Fifo);
-        emit(tree.directory(root).unwrap(), root, root, locate, &mut stream).unwrap();
+        emit(BlockSize::PAGE, tree.directory(root).unwrap(), root, root, locate, &mut stream).unwrap();
         bytes
     }
 

@@ -9,7 +9,7 @@ use super::plan::{Node, Part, Piece, Plan};
 use super::xattr;
 use crate::emit::{Emit, Window, measure};
 use crate::file_type::FileType;
-use crate::v6::layout::{BLOCK, BLOCK_BITS, CHUNK_INDEXES, ChunkIndex, ExtendedInode, Layout};
+use crate::v6::layout::{BlockSize, CHUNK_INDEXES, ChunkIndex, ExtendedInode, Layout};
 use crate::{ChunkRef, Image, Inode, InodeKind};
 
 /// Largest number that the chunk format's five bits hold.
@@ -28,28 +28,37 @@ pub(super) fn emit(
     let xattr_size = measure(|out| xattr::emit(&inode.metadata.xattrs, out))?;
     let head = size_of::<ExtendedInode>() as u64 + xattr_size;
     let size = u64::from(node.size);
-    let inline = inline_part(head, size);
+    let inline = inline_part(plan.block, head, size);
     match piece.part {
         Part::Blocks => plan.emit_content(piece.id, &mut Window::new(out, 0, size - inline)),
         Part::Head => {
-            out.put(raw(inode, node, xattr_size, inline, area, image).as_bytes())?;
+            out.put(raw(inode, node, xattr_size, inline, area, (image, plan.block)).as_bytes())?;
             xattr::emit(&inode.metadata.xattrs, out)?;
             if let InodeKind::Regular { chunks, .. } = &inode.kind {
                 out.zeros(head.next_multiple_of(8) - head)?;
-                return chunks.iter().try_for_each(|chunk| out.put(chunk_index(image, *chunk).as_bytes()));
+                return chunks
+                    .iter()
+                    .try_for_each(|chunk| out.put(chunk_index(image, plan.block, *chunk).as_bytes()));
             }
             plan.emit_content(piece.id, &mut Window::new(out, size - inline, inline))
         }
     }
 }
 
-fn raw(inode: &Inode, node: &Node, xattr_size: u64, inline: u64, area: u32, image: &Image) -> ExtendedInode {
+fn raw(
+    inode: &Inode,
+    node: &Node,
+    xattr_size: u64,
+    inline: u64,
+    area: u32,
+    (image, block): (&Image, BlockSize),
+) -> ExtendedInode {
     let metadata = &inode.metadata;
     let flat = if inline == 0 { Layout::FlatPlain } else { Layout::FlatInline };
     let (layout, size, place) = match &inode.kind {
         InodeKind::Directory(_) | InodeKind::Symlink { .. } => (flat, node.size.into(), area + node.block),
         InodeKind::Regular { size, chunks } => {
-            (Layout::ChunkBased, *size, chunk_format(image, *size, chunks))
+            (Layout::ChunkBased, *size, chunk_format(image, block, *size, chunks))
         }
         InodeKind::CharDevice(number) | InodeKind::BlockDevice(number) => {
             // Numbers that do not fit were refused before.
@@ -77,7 +86,7 @@ fn raw(inode: &Inode, node: &Node, xattr_size: u64, inline: u64, area: u32, imag
 
 /// The chunk format of a file. Files whose chunks follow each other in one blob are one large chunk to the kernel,
 /// which can then map them in one go; other readers look at the image's chunk size alone.
-fn chunk_format(image: &Image, size: u64, chunks: &[ChunkRef]) -> u32 {
+fn chunk_format(image: &Image, block: BlockSize, size: u64, chunks: &[ChunkRef]) -> u32 {
     let step = u64::from(image.chunk_size.bytes());
     let offset = |chunk: &ChunkRef| image.chunk(*chunk).map(|chunk| chunk.uncompressed_offset);
     let follows = |pair: &[ChunkRef]| match pair {
@@ -86,11 +95,11 @@ fn chunk_format(image: &Image, size: u64, chunks: &[ChunkRef]) -> u32 {
     };
     let one_run = chunks.len() > 1 && chunks.windows(2).all(follows);
     let large = size.checked_next_power_of_two().filter(|_| one_run).map_or(step, |size| size.max(step));
-    let bits = large.ilog2() - u32::from(BLOCK_BITS);
-    CHUNK_INDEXES | if bits <= MAX_CHUNK_BITS { bits } else { step.ilog2() - u32::from(BLOCK_BITS) }
+    let bits = large.ilog2() - u32::from(block.bits);
+    CHUNK_INDEXES | if bits <= MAX_CHUNK_BITS { bits } else { step.ilog2() - u32::from(block.bits) }
 }
 
-fn chunk_index(image: &Image, chunk: ChunkRef) -> ChunkIndex {
+fn chunk_index(image: &Image, block: BlockSize, chunk: ChunkRef) -> ChunkIndex {
     let [low0, low1, high, _] = chunk.index.to_le_bytes();
     // Chunks exist and lie where 32 bits of blocks reach: checked before.
     let offset = image.chunk(chunk).map_or(0, |chunk| chunk.uncompressed_offset);
@@ -98,6 +107,6 @@ fn chunk_index(image: &Image, chunk: ChunkRef) -> ChunkIndex {
         number_low: u16::from_le_bytes([low0, low1]).into(),
         device: (chunk.blob + 1) as u8,
         number_high: high,
-        block: ((offset / BLOCK) as u32).into(),
+        block: ((offset / block.bytes()) as u32).into(),
     }
 }

@@ -35,7 +35,7 @@ const BUFFER: usize = 64 << 10;
 /// What v6 cannot hold of an inode is an error: see [`fit`](super::fit). Nothing is written before everything has been
 /// checked.
 pub fn write(image: &Image, out: &mut impl Write) -> Result<u64, WriteError> {
-    tables::check_blobs(&image.blobs)?;
+    tables::check_blobs(image)?;
     let plan = Plan::new(image)?;
     let frame = Frame::new(image, &plan)?;
     let mut out = Stream::new(BufWriter::with_capacity(BUFFER, out));
@@ -49,7 +49,7 @@ pub fn write(image: &Image, out: &mut impl Write) -> Result<u64, WriteError> {
     }
     for piece in &plan.pieces {
         out.pad_to(frame.area + u64::from(piece.slot) * SLOT)?;
-        inode::emit(piece, image, &plan, frame.area_block(), &mut out)?;
+        inode::emit(piece, image, &plan, frame.area_block(plan.block), &mut out)?;
     }
     out.pad_to(frame.chunk_table)?;
     tables::emit_chunks(&plan, &mut out)?;

@@ -7,13 +7,14 @@
 
 use std::collections::VecDeque;
 
-use crate::v6::layout::{BLOCK, SLOT};
+use crate::v6::layout::{BLOCK, BlockSize, SLOT};
 
 const BINS: usize = (BLOCK / SLOT) as usize;
 
 /// The metadata area while it is laid out.
 pub(super) struct Area {
     end: u64,
+    block: BlockSize,
     /// `bins[i]`: starts of blocks with `i` free slots at their end.
     bins: [VecDeque<u64>; BINS],
 }
@@ -29,14 +30,14 @@ pub(super) struct Placed {
 
 /// How many of `data` bytes of content follow their inode, whose `head` is inode and extended attributes: the last
 /// partial block, if both fit one block, else nothing.
-pub(super) fn inline_part(head: u64, data: u64) -> u64 {
-    let tail = data % BLOCK;
-    if head + tail <= BLOCK { tail } else { 0 }
+pub(super) fn inline_part(block: BlockSize, head: u64, data: u64) -> u64 {
+    let tail = data % block.bytes();
+    if head + tail <= block.bytes() { tail } else { 0 }
 }
 
 impl Area {
-    pub(super) fn new() -> Self {
-        Self { end: BLOCK, bins: std::array::from_fn(|_| VecDeque::new()) }
+    pub(super) fn new(block: BlockSize) -> Self {
+        Self { end: BLOCK, block, bins: std::array::from_fn(|_| VecDeque::new()) }
     }
 
     /// End of everything placed so far.
@@ -46,7 +47,7 @@ impl Area {
 
     /// A directory or symbolic link: `head` bytes of inode and extended attributes, `data` bytes of content.
     pub(super) fn place_with_content(&mut self, head: u64, data: u64) -> Placed {
-        let placed = match inline_part(head, data) {
+        let placed = match inline_part(self.block, head, data) {
             0 => self.place_plain(head, data),
             tail => self.place_inline(head, data, tail),
         };
@@ -55,9 +56,9 @@ impl Area {
     }
 
     fn place_inline(&mut self, head: u64, data: u64, tail: u64) -> Placed {
-        let size = head + tail;
+        let (size, block) = (head + tail, self.block.bytes());
         let inode = self.take(size).unwrap_or_else(|| {
-            if BLOCK - self.end % BLOCK < size {
+            if block - self.end % block < size {
                 self.leave_block();
             }
             self.append(size)
@@ -72,7 +73,7 @@ impl Area {
         let inode = self.take(head).unwrap_or_else(|| self.append(head));
         self.leave_block();
         let data = self.append(data);
-        self.end = self.end.next_multiple_of(BLOCK);
+        self.end = self.end.next_multiple_of(self.block.bytes());
         Placed { inode, data }
     }
 
@@ -104,25 +105,27 @@ impl Area {
     /// Goes on at a block boundary and remembers what is free before it.
     fn leave_block(&mut self) {
         self.give(self.end);
-        self.end = self.end.next_multiple_of(BLOCK);
+        self.end = self.end.next_multiple_of(self.block.bytes());
     }
 
     fn give(&mut self, from: u64) {
-        let used = from % BLOCK;
+        let block = self.block.bytes();
+        let used = from % block;
         if used != 0 {
-            let free = ((BLOCK - used) / SLOT) as usize;
+            let free = ((block - used) / SLOT) as usize;
             self.bins[free].push_back(from - used);
         }
     }
 
     fn take(&mut self, size: u64) -> Option<u64> {
-        if size >= BLOCK {
+        let block = self.block.bytes();
+        if size >= block {
             return None;
         }
         let need = size.div_ceil(SLOT);
-        let (free, block) =
-            (need..BINS as u64).find_map(|free| Some((free, self.bins[free as usize].pop_front()?)))?;
-        let start = block + BLOCK - SLOT * free;
+        let (free, start) =
+            (need..block / SLOT).find_map(|free| Some((free, self.bins[free as usize].pop_front()?)))?;
+        let start = start + block - SLOT * free;
         self.give(start + SLOT * need);
         Some(start)
     }
@@ -134,7 +137,7 @@ mod tests {
 
     #[test]
     fn small_content_follows_its_inode() {
-        let mut area = Area::new();
+        let mut area = Area::new(BlockSize::PAGE);
         assert_eq!(area.place_with_content(64, 0x56), Placed { inode: 4096, data: 4246 });
         // The next inode starts at the next slot.
         assert_eq!(area.place_file(64, 1), 4256);
@@ -143,7 +146,7 @@ mod tests {
 
     #[test]
     fn content_without_a_tail_lies_in_blocks_of_its_own() {
-        let mut area = Area::new();
+        let mut area = Area::new(BlockSize::PAGE);
         assert_eq!(area.place_with_content(64, 8192), Placed { inode: 4096, data: 8192 });
         assert_eq!(area.end(), 16384);
         // The block that was left has room behind the inode.
@@ -156,13 +159,13 @@ mod tests {
         for (head, data, inline) in
             [(64, 1, 1), (64, 4032, 4032), (64, 4033, 0), (64, 4096, 0), (64, 8193, 1), (5000, 1, 0)]
         {
-            assert_eq!(inline_part(head, data), inline);
+            assert_eq!(inline_part(BlockSize::PAGE, head, data), inline);
         }
     }
 
     #[test]
     fn full_blocks_start_at_block_boundaries() {
-        let mut area = Area::new();
+        let mut area = Area::new(BlockSize::PAGE);
         assert_eq!(area.place_with_content(64, 4096 + 10), Placed { inode: 4096, data: 8192 });
         // 4096 + 74 bytes are used; the free slots before 8192 start at the next slot boundary.
         assert_eq!(area.place_file(64, 1), 4096 + 96);
@@ -171,7 +174,7 @@ mod tests {
 
     #[test]
     fn the_best_fitting_gap_is_taken_first() {
-        let mut area = Area::new();
+        let mut area = Area::new(BlockSize::PAGE);
         area.place_with_content(4000, 4096);
         area.place_with_content(2000, 4096);
         // Gaps: 3 slots at the end of the first block, 65 at the end of the block after its data.

@@ -9,7 +9,7 @@ use super::{WriteError, directory, xattr};
 use crate::emit::{Emit, measure};
 use crate::file_type::FileType;
 use crate::fit::losses;
-use crate::v6::layout::{BLOCK, ExtendedInode, ROOT_NUMBER, SLOT};
+use crate::v6::layout::{BlockSize, ExtendedInode, ROOT_NUMBER, SLOT};
 use crate::v6::{CAPACITY, Loss};
 use crate::{BlobName, Directory, EntryPath, Image, Inode, InodeId, InodeKind, Tree, limits};
 
@@ -58,6 +58,7 @@ pub(super) enum Part {
 
 /// Everything that is decided.
 pub(super) struct Plan<'a> {
+    pub(super) block: BlockSize,
     tree: &'a Tree,
     nodes: Vec<Node>,
     /// In order of their places.
@@ -74,9 +75,11 @@ pub(super) struct Plan<'a> {
 impl<'a> Plan<'a> {
     pub(super) fn new(image: &'a Image) -> Result<Self, WriteError> {
         let tree = &image.tree;
+        let block = BlockSize::of(image.tarfs);
         let mut planner = Planner {
             root_number: root_number(image),
             plan: Self {
+                block,
                 tree,
                 nodes: vec![Node::unplaced(tree.root()); tree.capacity()],
                 pieces: Vec::with_capacity(tree.capacity()),
@@ -85,7 +88,7 @@ impl<'a> Plan<'a> {
                 end: 0,
                 chunks: ChunkUses::new(image),
             },
-            area: Area::new(),
+            area: Area::new(block),
         };
         planner.visit_all()?;
         let Planner { mut plan, area, .. } = planner;
@@ -110,7 +113,7 @@ impl<'a> Plan<'a> {
         match &self.tree.inode(id).kind {
             InodeKind::Directory(directory) => {
                 let parent = self.nodes[id.index()].parent;
-                directory::emit(directory, id, parent, |id| self.locate(id), out)
+                directory::emit(self.block, directory, id, parent, |id| self.locate(id), out)
             }
             InodeKind::Symlink { target } => out.put(target),
             _ => Ok(()),
@@ -212,7 +215,9 @@ impl<'a> Planner<'a> {
 
     fn place_directory(&mut self, visit: &Visit<'a>) -> Result<(), WriteError> {
         let nowhere = |_| (0, FileType::Directory);
-        let size = measure(|out| directory::emit(visit.directory, visit.id, visit.id, nowhere, out))?;
+        let size = measure(|out| {
+            directory::emit(self.plan.block, visit.directory, visit.id, visit.id, nowhere, out)
+        })?;
         let head = self.head_size(self.plan.tree.inode(visit.id))?;
         let placed = self.area.place_with_content(head, size);
         self.set_place(visit.id, placed, head, size)
@@ -254,10 +259,11 @@ impl<'a> Planner<'a> {
         let slot = u32::try_from(placed.inode / SLOT).map_err(|_| WriteError::TooLarge)?;
         let node = &mut self.plan.nodes[id.index()];
         node.slot = slot;
-        node.block = u32::try_from(placed.data / BLOCK).map_err(|_| WriteError::TooLarge)?;
+        node.block =
+            u32::try_from(placed.data / self.plan.block.bytes()).map_err(|_| WriteError::TooLarge)?;
         node.size = u32::try_from(size).map_err(|_| WriteError::TooLarge)?;
         self.plan.pieces.push(Piece { slot, id, part: Part::Head });
-        if size != inline_part(head, size) {
+        if size != inline_part(self.plan.block, head, size) {
             let slot = u32::try_from(placed.data / SLOT).map_err(|_| WriteError::TooLarge)?;
             self.plan.pieces.push(Piece { slot, id, part: Part::Blocks });
         }

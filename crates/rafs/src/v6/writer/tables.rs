@@ -12,7 +12,7 @@ use crate::flags::ImageFlags;
 use crate::record::ChunkRecord;
 use crate::v6::blob;
 use crate::v6::layout::{
-    BLOCK, BLOCK_BITS, BlobEntry, COMPAT_RAFS_V6, DEVICE_SLOT, DEVICES_OFFSET, Device, ExtendedSuperblock,
+    BLOCK, BlobEntry, BlockSize, COMPAT_RAFS_V6, DEVICE_SLOT, DEVICES_OFFSET, Device, ExtendedSuperblock,
     FLAT_ALIGNMENT, INCOMPAT, MAGIC, ROOT_NID, Superblock,
 };
 use crate::{Blob, BlobFeatures, BlobName, Cipher, Image};
@@ -43,14 +43,14 @@ impl Frame {
         let chunk_table = (area + plan.end).next_multiple_of(BLOCK);
         let end = chunk_table + (plan.chunks.len() * size_of::<ChunkRecord>()) as u64;
         let end = end.next_multiple_of(BLOCK);
-        let devices = devices(&image.blobs, end)?;
+        let devices = devices(&image.blobs, plan.block, end)?;
         Ok(Self { blob_table, prefetch, area, chunk_table, end, devices })
     }
 
     /// Start of the metadata area in blocks.
-    pub(super) fn area_block(&self) -> u32 {
+    pub(super) fn area_block(&self, block: BlockSize) -> u32 {
         // At most 254 blobs and a prefetch table come before it.
-        (self.area / BLOCK) as u32
+        (self.area / block.bytes()) as u32
     }
 
     fn prefetch_offset(&self, image: &Image) -> u64 {
@@ -72,8 +72,8 @@ fn prefetch(image: &Image, plan: &Plan<'_>) -> Result<Vec<u32>, WriteError> {
 
 /// Blocks of every blob, and where it lies if the blobs follow a bootstrap of `end` bytes on one device. A bootstrap that
 /// lies in its own blob cannot be put in front of it: such a blob is mapped nowhere.
-fn devices(blobs: &[Blob], end: u64) -> Result<Vec<(u32, u32)>, WriteError> {
-    let blocks = |bytes: u64| u32::try_from(bytes / BLOCK).map_err(|_| WriteError::TooLarge);
+fn devices(blobs: &[Blob], block: BlockSize, end: u64) -> Result<Vec<(u32, u32)>, WriteError> {
+    let blocks = |bytes: u64| u32::try_from(bytes / block.bytes()).map_err(|_| WriteError::TooLarge);
     let mut position = end;
     let place = |blob: &Blob| {
         let start = position.next_multiple_of(FLAT_ALIGNMENT);
@@ -96,14 +96,14 @@ pub(super) fn emit_superblocks(
         magic: MAGIC.into(),
         checksum: 0.into(),
         feature_compat: COMPAT_RAFS_V6.into(),
-        block_bits: BLOCK_BITS,
+        block_bits: plan.block.bits,
         extension_slots: 0,
         root_nid: ROOT_NID.into(),
         inos: plan.names.into(),
         build_time: 0.into(),
         build_time_nanos: 0.into(),
         blocks: frame.devices.iter().map(|(blocks, _)| blocks).sum::<u32>().into(),
-        meta_block: frame.area_block().into(),
+        meta_block: frame.area_block(plan.block).into(),
         xattr_block: 0.into(),
         uuid: [0; 16],
         volume_name: [0; 16],
@@ -136,6 +136,7 @@ fn flags(image: &Image, plan: &Plan<'_>) -> ImageFlags {
     let mut flags = ImageFlags::of(image.compressor, image.digester) | ImageFlags::EXPLICIT_UID_GID;
     flags.set(ImageFlags::HAS_XATTR, plan.has_xattrs);
     flags.set(ImageFlags::INLINED_CHUNK_DIGEST, all_inlined);
+    flags.set(ImageFlags::TARFS_MODE, image.tarfs);
     flags.set(ImageFlags::ENCRYPTION_AES_128_XTS, encrypted);
     flags
 }
@@ -167,12 +168,15 @@ pub(super) fn emit_chunks(plan: &Plan<'_>, out: &mut dyn Emit) -> io::Result<()>
 }
 
 /// Checks what readers demand of blobs.
-pub(super) fn check_blobs(blobs: &[Blob]) -> Result<(), WriteError> {
+pub(super) fn check_blobs(image: &Image) -> Result<(), WriteError> {
+    let blobs = image.blobs.as_slice();
+    let block = BlockSize::of(image.tarfs);
     if blobs.len() > crate::limits::MAX_BLOBS {
         return Err(WriteError::TooManyBlobs { count: blobs.len() });
     }
     for (index, blob) in blobs.iter().enumerate() {
-        blob::check(blob, &blobs[..index]).map_err(|problem| WriteError::Blob { blob: index, problem })?;
+        blob::check(blob, &blobs[..index], block)
+            .map_err(|problem| WriteError::Blob { blob: index, problem })?;
     }
     Ok(())
 }
