@@ -12,6 +12,7 @@ use nydus_convert_oci::{
 };
 use nydus_convert_rafs::{Blob, BlobId, BlobName, Chunk, ChunkTable, FsVersion, Image};
 
+use crate::blob_file::BlobFile;
 use crate::error::{Error, LayerFailure, NydusError};
 use crate::images::{self, Found, FoundKind};
 use crate::nydus_image::{find_blob, read_bootstrap};
@@ -158,7 +159,7 @@ impl Checker<'_> {
         if image.tarfs {
             return self.check_plain_tar(layer, id, image);
         }
-        let reader = Arc::new(BlobReader::open(self.source.open_file(layer)?).map_err(in_blob)?);
+        let reader = Arc::new(BlobReader::open(BlobFile::open(self.source, layer)?).map_err(in_blob)?);
         let own = reader.bootstrap().map_err(in_blob)?;
         let (version, own) = nydus_convert_rafs::parse(&own)
             .map_err(|source| NydusError::LayerBootstrap { digest, source })?;
@@ -192,7 +193,7 @@ impl Checker<'_> {
         let id: BlobId = digest.hex().parse().map_err(|_| NydusError::BlobDiffId { digest })?;
         let used = image.blobs.iter().find(|blob| referred::is_referred(blob) && blob.meta_digest == id.0);
         let Some(record) = used.or(own.blobs.iter().find(|blob| referred::is_referred(blob))) else {
-            let reader = Arc::new(BlobReader::open(self.source.open_file(layer)?).map_err(in_blob)?);
+            let reader = Arc::new(BlobReader::open(BlobFile::open(self.source, layer)?).map_err(in_blob)?);
             reader.verify(&self.pool, Some(id), None).map_err(in_blob)?;
             return Ok((0, 0));
         };
@@ -203,7 +204,8 @@ impl Checker<'_> {
         if !layers.iter().any(|layer| layer.digest == data.digest) {
             self.check_original(&data)?;
         }
-        let referred = Referred::open(self.source.open_file(layer)?, self.source.open_file(&data)?);
+        let referred =
+            Referred::open(BlobFile::open(self.source, layer)?, BlobFile::open(self.source, &data)?);
         let verified = referred.and_then(|referred| referred.verify(&self.pool, id, record));
         let verified = verified.map_err(in_blob)?;
         Ok((verified.chunks, verified.plain_bytes))

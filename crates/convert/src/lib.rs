@@ -21,6 +21,7 @@
 #[doc = include_str!("../../../docs/library.md")]
 pub struct LibraryGuide;
 
+mod blob_file;
 mod check;
 mod dictionary;
 mod error;

@@ -1,6 +1,5 @@
 //! A Nydus image that is being read: its file system, and the blobs that hold the content.
 
-use std::fs::File;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -8,6 +7,7 @@ use nydus_convert_chunk::{BlobReader, ChunkSource, Worker};
 use nydus_convert_oci::{Descriptor, Digest, Manifest, Source, nydus};
 use nydus_convert_rafs::{Blob, BlobName, EntryPath, FsVersion, Image, InodeId, InodeKind, TreeError};
 
+use crate::blob_file::BlobFile;
 use crate::error::{Error, NydusError};
 use crate::referred;
 
@@ -19,7 +19,7 @@ pub struct NydusImage {
     /// The bootstrap.
     pub image: Image,
     /// One for every blob of the bootstrap, in its order.
-    blobs: Vec<(Digest, ChunkSource<File>)>,
+    blobs: Vec<(Digest, ChunkSource<BlobFile>)>,
 }
 
 impl NydusImage {
@@ -70,13 +70,13 @@ fn open_chunks(
     source: &dyn Source,
     manifest: &Manifest,
     blob: &Blob,
-) -> Result<(Digest, ChunkSource<File>), Error> {
+) -> Result<(Digest, ChunkSource<BlobFile>), Error> {
     let (digest, chunks) = if referred::is_referred(blob) {
         let (digest, referred) = referred::open(source, &manifest.layers, blob)?;
         (digest, referred.chunks_of(blob))
     } else {
         let descriptor = find_blob(manifest, blob.name)?;
-        let reader = BlobReader::open_as(source.open_file(descriptor)?, blob).map(Arc::new);
+        let reader = BlobReader::open_as(BlobFile::open(source, descriptor)?, blob).map(Arc::new);
         (descriptor.digest, reader.and_then(|reader| reader.chunks_of(blob)))
     };
     Ok((digest, chunks.map_err(|source| NydusError::Blob { digest, source })?))

@@ -6,13 +6,12 @@
 //! The reference converter leaves the original layers out of the manifest; then they are looked for by their digests,
 //! where the image is.
 
-use std::fs::File;
-
 use nydus_convert_chunk::Referred;
 use nydus_convert_oci::nydus::REFERENCE_LAYER;
 use nydus_convert_oci::{self as oci, Descriptor, Digest, Source};
 use nydus_convert_rafs::{Blob, BlobFeatures, BlobId, BlobName};
 
+use crate::blob_file::BlobFile;
 use crate::error::{Error, NydusError};
 use crate::nydus_image::find_layer;
 
@@ -56,9 +55,9 @@ pub(crate) fn open(
     source: &dyn Source,
     layers: &[Descriptor],
     blob: &Blob,
-) -> Result<(Digest, Referred<File>), Error> {
+) -> Result<(Digest, Referred<BlobFile>), Error> {
     let (meta, data) = (find_meta(layers, blob)?, find_data(layers, blob)?);
     let digest = meta.digest;
-    let referred = Referred::open(source.open_file(meta)?, source.open_file(&data)?);
+    let referred = Referred::open(BlobFile::open(source, meta)?, BlobFile::open(source, &data)?);
     Ok((digest, referred.map_err(|source| NydusError::Blob { digest, source })?))
 }

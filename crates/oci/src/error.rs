@@ -5,6 +5,7 @@ use std::io;
 
 use thiserror::Error;
 
+use crate::archive::ArchiveError;
 use crate::compression::DecompressError;
 use crate::digest::{Digest, DigestError};
 use crate::image::ImageError;
@@ -50,6 +51,9 @@ pub enum Error {
     /// A platform that does not parse.
     #[error(transparent)]
     Platform(#[from] PlatformError),
+    /// An image archive.
+    #[error(transparent)]
+    Archive(Box<ArchiveError>),
     /// An OCI layout directory.
     #[error(transparent)]
     Layout(#[from] LayoutError),
@@ -103,6 +107,13 @@ impl From<VerifyError> for Error {
 }
 
 /// As with digests.
+impl From<ArchiveError> for Error {
+    fn from(error: ArchiveError) -> Self {
+        Self::Archive(Box::new(error))
+    }
+}
+
+/// As with digests.
 #[cfg(feature = "registry")]
 impl From<RegistryError> for Error {
     fn from(error: RegistryError) -> Self {
@@ -117,6 +128,7 @@ impl Error {
             Self::Reference(error) => error.kind(),
             Self::Digest(error) => error.kind(),
             Self::Platform(error) => error.kind(),
+            Self::Archive(error) => error.kind(),
             Self::Layout(error) => error.kind(),
             Self::Image(error) => error.kind(),
             Self::Verify(error) => error.kind(),

@@ -3,6 +3,7 @@
 //! | module | subject |
 //! |---|---|
 //! | [`reference`](mod@reference) | what users type: `docker://…`, `oci:DIR:ref`, `tar:-`, … |
+//! | [`archive`] | OCI layouts in a tar as [`Source`] and [`Sink`]; what `docker save` writes as [`Source`] |
 //! | [`layout`] | OCI layout directories as [`Source`] and [`Sink`] |
 //! | `registry` | registries as [`Source`] and [`Sink`] (feature `registry`) |
 //! | [`image`] | manifests, indexes, configs, platforms: classified, checked, nothing lost |
@@ -15,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod archive;
 pub mod compression;
 mod descriptor;
 mod digest;
@@ -24,14 +26,17 @@ pub mod layout;
 pub mod media_type;
 pub mod nydus;
 mod platform;
+mod range;
 pub mod reference;
 #[cfg(feature = "registry")]
 pub mod registry;
 mod sink;
 mod source;
 mod transfer;
+mod ustar;
 mod verify;
 
+pub use archive::{ArchiveError, DockerArchiveSource, OciArchiveSink, OciArchiveSource};
 pub use compression::{Compression, DecompressError, Decompressor, Watch, decompress, decompress_watched};
 pub use descriptor::{Annotations, Blob, Descriptor};
 pub use digest::{Algorithm, DiffId, Digest, DigestError, Hasher, HashingReader, HashingWriter};
@@ -39,6 +44,7 @@ pub use error::{Error, ErrorKind, find_in};
 pub use image::{Config, ImageError, Index, Manifest, ManifestKind};
 pub use layout::{LayoutError, LayoutSink, LayoutSource};
 pub use platform::{Platform, PlatformError};
+pub use range::{FileRange, RangeReader};
 pub use reference::{Reference, ReferenceError, RegistryName};
 #[cfg(feature = "registry")]
 pub use registry::{RegistryError, RegistryOptions, RegistrySink, RegistrySource};

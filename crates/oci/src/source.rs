@@ -1,10 +1,10 @@
 //! Where images come from.
 
-use std::fs::File;
 use std::io::Read;
 
 use crate::descriptor::Descriptor;
 use crate::error::Error;
+use crate::range::FileRange;
 
 /// One image or index, and everything it names.
 pub trait Source: Send + Sync {
@@ -15,9 +15,8 @@ pub trait Source: Send + Sync {
     /// size and digest are right.
     fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, Error>;
 
-    /// The content of `descriptor` as a file to be read by ranges (`read_at`). Its length is the declared
-    /// size; its digest has *not* been verified: for content that carries digests of its parts.
-    fn open_file(&self, descriptor: &Descriptor) -> Result<File, Error>;
+    /// The content of `descriptor`, in a file, to be read by ranges. Its length is the declared size; its digest has *not* been verified: for content that carries digests of its parts.
+    fn open_file(&self, descriptor: &Descriptor) -> Result<FileRange, Error>;
 
     /// The verified content of `descriptor`, for small things. More than `limit` bytes are refused unread
     /// ([`Error::TooLarge`]).

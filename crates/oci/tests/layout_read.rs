@@ -5,7 +5,7 @@ mod support;
 
 use std::fs;
 use std::io::Read as _;
-use std::os::unix::fs::{FileExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use nydus_convert_oci::image::{Config, check_layers};

@@ -1,7 +1,6 @@
 //! Blobs: what the bootstrap says of them, and what they say of themselves.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 
 use nydus_convert_chunk::{BlobError, BlobReader};
 use nydus_convert_rafs::meta::section;
@@ -11,6 +10,7 @@ use nydus_convert_rafs::{
 };
 
 use super::report::{BlobSection, InspectedBatch, InspectedBlob, InspectedChunk, Stored};
+use crate::blob_file::BlobFile;
 
 /// How often the files of an image use each chunk.
 pub(super) struct Uses {
@@ -118,7 +118,7 @@ fn features(features: BlobFeatures) -> Vec<String> {
 /// Adds what the blob says of itself.
 pub(super) fn look_inside(
     record: &mut InspectedBlob,
-    reader: &BlobReader<File>,
+    reader: &BlobReader<BlobFile>,
     blob: &Blob,
 ) -> Result<(), BlobError> {
     let sections = reader.sections().iter().map(|section| BlobSection {

@@ -8,8 +8,6 @@ mod files;
 mod report;
 mod text;
 
-use std::fs::File;
-
 use nydus_convert_chunk::BlobReader;
 use nydus_convert_oci::{Descriptor, Manifest, Reference, Source, nydus};
 use nydus_convert_rafs::{self as rafs, Blob, Image};
@@ -19,6 +17,7 @@ pub use report::{
     InspectedFileSystem, InspectedImage, InspectedLayer, InspectedTable, Inspection, Stored,
 };
 
+use crate::blob_file::BlobFile;
 use crate::error::{Error, NydusError};
 use crate::images::{self, Found, FoundKind};
 use crate::nydus_image::{MAX_BOOTSTRAP, find_blob};
@@ -159,10 +158,10 @@ fn open_blob(
     manifest: &Manifest,
     image: &Image,
     index: usize,
-) -> Result<BlobReader<File>, Error> {
+) -> Result<BlobReader<BlobFile>, Error> {
     let blob = &image.blobs[index];
     let descriptor = describing(manifest, blob)?;
-    let file = source.open_file(descriptor)?;
+    let file = BlobFile::open(source, descriptor)?;
     let digest = descriptor.digest;
     Ok(BlobReader::open_as(file, blob).map_err(|source| NydusError::Blob { digest, source })?)
 }

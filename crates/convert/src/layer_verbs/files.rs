@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
-use nydus_convert_oci::{self as oci, Descriptor, Digest, Source};
+use nydus_convert_oci::{self as oci, Descriptor, Digest, FileRange, Source};
 
 use super::streams::placeholder;
 
@@ -35,12 +35,12 @@ impl Source for Files {
     }
 
     fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, oci::Error> {
-        Ok(Box::new(self.open_file(descriptor)?))
+        Ok(Box::new(self.open_file(descriptor)?.reader()))
     }
 
-    fn open_file(&self, descriptor: &Descriptor) -> Result<File, oci::Error> {
+    fn open_file(&self, descriptor: &Descriptor) -> Result<FileRange, oci::Error> {
         let path = self.paths.get(&descriptor.digest).ok_or(io::ErrorKind::NotFound);
-        let file = path.map_err(io::Error::from).and_then(File::open);
+        let file = path.map_err(io::Error::from).and_then(File::open).and_then(FileRange::whole);
         file.map_err(|error| oci::Error::reading(descriptor.digest, error))
     }
 }

@@ -1,11 +1,10 @@
 //! One stream as a [`Source`], one stream as a [`Sink`]: no name, no digest before the end, no second reading.
 
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nydus_convert_oci::{
-    self as oci, Algorithm, Blob, BlobWriter, Descriptor, Digest, Hasher, Sink, Source, Upload,
+    self as oci, Algorithm, Blob, BlobWriter, Descriptor, Digest, FileRange, Hasher, Sink, Source, Upload,
 };
 
 /// What media type stands in a descriptor that nobody will see.
@@ -64,7 +63,7 @@ impl Source for StreamSource {
         }
     }
 
-    fn open_file(&self, descriptor: &Descriptor) -> Result<File, oci::Error> {
+    fn open_file(&self, descriptor: &Descriptor) -> Result<FileRange, oci::Error> {
         Err(only_once(descriptor))
     }
 }

@@ -1,7 +1,6 @@
 //! A blob stream with the file system of its layer.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::sync::Arc;
 
 use nydus_convert_chunk::ordered::Pool;
@@ -11,6 +10,7 @@ use nydus_convert_rafs::meta::section;
 use nydus_convert_rafs::{BlobName, ChunkTable, Image};
 
 use super::rebuild::open_chunks;
+use crate::blob_file::BlobFile;
 use crate::error::LayerFailure;
 use crate::nydus_image::find_layer;
 use crate::replay::foreign_chunks::{self, ForeignChunk};
@@ -21,32 +21,32 @@ pub struct OpenBlob {
     /// Digest of the stream.
     pub digest: Digest,
     /// Its sections.
-    pub reader: Arc<BlobReader<File>>,
+    pub reader: Arc<BlobReader<BlobFile>>,
     /// The layer's own bootstrap; none in a blob that holds chunks and nothing else.
     pub image: Option<Image>,
     own: Option<OwnChunks>,
     /// Those of other blobs that the record speaks of, in the order of their numbers.
-    foreign: Vec<(Arc<ChunkSource<File>>, ForeignChunk)>,
+    foreign: Vec<(Arc<ChunkSource<BlobFile>>, ForeignChunk)>,
 }
 
 /// The chunks of the blob itself.
 struct OwnChunks {
-    source: Arc<ChunkSource<File>>,
+    source: Arc<ChunkSource<BlobFile>>,
     records: ChunkTable,
 }
 
 /// Chunk by chunk, in the order of the requests.
-pub type Chunks<'a> = ReadAhead<File, Box<dyn Iterator<Item = Request<File>> + 'a>>;
+pub type Chunks<'a> = ReadAhead<BlobFile, Box<dyn Iterator<Item = Request<BlobFile>> + 'a>>;
 
 impl OpenBlob {
     /// Opens the blob that a layer of the image is.
     pub fn open(source: &dyn Source, layer: &Descriptor) -> Result<Self, LayerFailure> {
         let blob = layer.digest;
         let in_blob = |source| LayerFailure::Blob { blob, source };
-        let file = source.open_file(layer)?;
+        let file = BlobFile::open(source, layer)?;
         let reader = match BlobReader::open(file) {
             // Chunks and nothing else.
-            Err(BlobError::NotABlob { .. }) => BlobReader::open_raw(source.open_file(layer)?),
+            Err(BlobError::NotABlob { .. }) => BlobReader::open_raw(BlobFile::open(source, layer)?),
             result => result,
         };
         let reader = Arc::new(reader.map_err(in_blob)?);
@@ -71,7 +71,7 @@ impl OpenBlob {
     /// Opens the other blobs that the record uses, each once; they are among `all`.
     pub fn open_foreign(&mut self, source: &dyn Source, all: &[Descriptor]) -> Result<(), LayerFailure> {
         let (Some(image), Some(list)) = (&self.image, self.section(FOREIGN_SECTION)?) else { return Ok(()) };
-        let mut opened: HashMap<u16, Arc<ChunkSource<File>>> = HashMap::new();
+        let mut opened: HashMap<u16, Arc<ChunkSource<BlobFile>>> = HashMap::new();
         for chunk in foreign_chunks::parse(&list, image.blobs.len())? {
             let number = chunk.at.blob;
             let chunks = match opened.get(&number) {
@@ -129,6 +129,6 @@ impl OpenBlob {
             let own = self.own.as_ref()?;
             Some(Request { source: Arc::clone(&own.source), number, chunk: *own.records.get(number)? })
         });
-        read_ahead(pool, window_bytes, Box::new(requests) as Box<dyn Iterator<Item = Request<File>> + 'a>)
+        read_ahead(pool, window_bytes, Box::new(requests) as Box<dyn Iterator<Item = Request<BlobFile>> + 'a>)
     }
 }

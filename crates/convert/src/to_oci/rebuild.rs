@@ -1,6 +1,5 @@
 //! Layers without a record: the tar is made from a tree, either a blob's own or that of the whole image.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use nydus_convert_rafs::{Blob, BlobName, Image, InodeId, InodeKind, Metadata, Tr
 use super::Run;
 use super::blob::OpenBlob;
 use super::layer::{LayerJob, RestoredTar, Restoring, Watched};
+use crate::blob_file::BlobFile;
 use crate::error::{Error, LayerFailure};
 use crate::images::Found;
 use crate::nydus_image::find_layer;
@@ -103,7 +103,7 @@ fn source_of(
     restoring: &Restoring<'_>,
     blob: &Blob,
     own: Option<&OpenBlob>,
-) -> Result<ChunkSource<File>, LayerFailure> {
+) -> Result<ChunkSource<BlobFile>, LayerFailure> {
     let hex = match blob.name {
         BlobName::ThisBlob => None,
         BlobName::Id(id) => Some(id.to_string()),
@@ -123,18 +123,18 @@ pub fn open_chunks(
     source: &dyn Source,
     layer: &Descriptor,
     blob: &Blob,
-) -> Result<ChunkSource<File>, LayerFailure> {
+) -> Result<ChunkSource<BlobFile>, LayerFailure> {
     let in_blob = |source| LayerFailure::Blob { blob: layer.digest, source };
-    let reader = BlobReader::open_as(source.open_file(layer)?, blob).map_err(in_blob)?;
+    let reader = BlobReader::open_as(BlobFile::open(source, layer)?, blob).map_err(in_blob)?;
     Arc::new(reader).chunks_of(blob).map_err(in_blob)
 }
 
 /// The chunks of a file.
 fn requests<'a>(
     image: &'a Image,
-    sources: &'a [Arc<ChunkSource<File>>],
+    sources: &'a [Arc<ChunkSource<BlobFile>>],
     file: InodeId,
-) -> impl Iterator<Item = Request<File>> + use<'a> {
+) -> impl Iterator<Item = Request<BlobFile>> + use<'a> {
     let chunks = match &image.tree.inode(file).kind {
         InodeKind::Regular { chunks, .. } => chunks.as_slice(),
         _ => &[],

@@ -18,14 +18,14 @@ use crate::error::excerpt;
 use super::{CONTAINERD_NAME, LayoutError, MAX_INDEX_FILE, REF_NAME, read_small};
 
 /// An `index.json`.
-pub(super) struct IndexFile {
+pub(crate) struct IndexFile {
     /// Every field but `manifests`, in order; where that one stood is where it goes.
     fields: Fields,
     manifests: Vec<Box<RawValue>>,
 }
 
 /// What one entry is known by.
-pub(super) struct Known {
+pub(crate) struct Known {
     pub digest: String,
     ref_name: Option<String>,
     containerd_name: Option<String>,
@@ -46,7 +46,7 @@ impl IndexFile {
         Self::parse(&bytes).map(Some).map_err(|source| LayoutError::Malformed { path, source })
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+    pub fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         let fields: Fields = serde_json::from_slice(bytes)?;
         let manifests = fields.0.iter().find(|(name, _)| name == "manifests");
         let manifests = match manifests {

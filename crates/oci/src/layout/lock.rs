@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::{LayoutError, OWN_PREFIX, io_error};
 
 /// The right to change a layout's names, held for moments. Dropping it releases it.
-pub(super) struct LayoutLock {
+pub(crate) struct LayoutLock {
     path: PathBuf,
     _file: File,
 }
@@ -41,7 +41,7 @@ impl Drop for LayoutLock {
 }
 
 /// Opens a lock file, made if it is not there. A symbolic link in its place is refused.
-pub(super) fn open_lock(path: &Path) -> io::Result<File> {
+pub(crate) fn open_lock(path: &Path) -> io::Result<File> {
     let no_follow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
     OpenOptions::new().read(true).write(true).create(true).truncate(false).custom_flags(no_follow).open(path)
 }

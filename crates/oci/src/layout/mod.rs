@@ -10,12 +10,13 @@
 //! [`LayoutSource`] reads; [`LayoutSink`] writes. Nothing under a final name is ever half-written,
 //! `index.json` changes last, and a sink that is not committed leaves no trace.
 
-mod index;
-mod lock;
-mod publish;
+pub(crate) mod find;
+pub(crate) mod index;
+pub(crate) mod lock;
+pub(crate) mod publish;
 mod sink;
 mod source;
-mod staging;
+pub(crate) mod staging;
 
 use std::fs;
 use std::io;
@@ -41,10 +42,10 @@ pub const CONTAINERD_NAME: &str = "io.containerd.image.name";
 /// Bytes of an `index.json` that are read: some 100,000 images.
 pub const MAX_INDEX_FILE: u64 = 32 << 20;
 /// Bytes of an `oci-layout` that are read.
-const MAX_LAYOUT_FILE: u64 = 4 << 10;
+pub(crate) const MAX_LAYOUT_FILE: u64 = 4 << 10;
 
 /// The common beginning of all names that sinks use for a while inside a layout.
-const OWN_PREFIX: &str = ".nydus-convert";
+pub(crate) const OWN_PREFIX: &str = ".nydus-convert";
 
 /// What is wrong with a layout.
 #[derive(Debug, Error)]
@@ -163,6 +164,9 @@ pub enum NoLayout {
     /// A directory with something else in it.
     #[error("it is a directory without a file oci-layout")]
     NoMarker,
+    /// An archive of something else.
+    #[error("it is an archive without a file oci-layout")]
+    NoMarkerInArchive,
     /// The index is not there.
     #[error("it has no file index.json")]
     NoIndex,
@@ -210,7 +214,7 @@ fn list(names: &[String]) -> String {
 }
 
 /// Puts an action and a path around an I/O error.
-fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LayoutError {
+pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LayoutError {
     move |source| LayoutError::Io { action, path: path.to_owned(), source }
 }
 
@@ -241,18 +245,27 @@ fn read_small(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, LayoutError> {
 
 /// Whether `dir` has the marker of a layout; an error if its version is not ours.
 fn has_marker(dir: &Path) -> Result<bool, LayoutError> {
+    let bytes = read_small(&dir.join("oci-layout"), MAX_LAYOUT_FILE)?;
+    bytes.map_or(Ok(false), |bytes| check_marker(dir, &bytes).map(|()| true))
+}
+
+/// The content of a file `oci-layout` of the layout `place` must name our version.
+pub(crate) fn check_marker(place: &Path, bytes: &[u8]) -> Result<(), LayoutError> {
     #[derive(Deserialize)]
     struct Marker {
         #[serde(rename = "imageLayoutVersion")]
         version: String,
     }
-    let path = dir.join("oci-layout");
-    let Some(bytes) = read_small(&path, MAX_LAYOUT_FILE)? else { return Ok(false) };
-    let marker: Marker =
-        serde_json::from_slice(&bytes).map_err(|source| LayoutError::Malformed { path, source })?;
-    if marker.version != LAYOUT_VERSION {
-        let version = crate::error::excerpt(&marker.version);
-        return Err(LayoutError::UnsupportedVersion { path: dir.to_owned(), version });
+    let malformed = |source| LayoutError::Malformed { path: place.join("oci-layout"), source };
+    let marker: Marker = serde_json::from_slice(bytes).map_err(malformed)?;
+    if marker.version == LAYOUT_VERSION {
+        return Ok(());
     }
-    Ok(true)
+    let version = crate::error::excerpt(&marker.version);
+    Err(LayoutError::UnsupportedVersion { path: place.to_owned(), version })
+}
+
+/// The content of a file `oci-layout`.
+pub(crate) fn marker() -> String {
+    format!(r#"{{"imageLayoutVersion":"{LAYOUT_VERSION}"}}"#)
 }

@@ -9,7 +9,7 @@ use super::{LayoutError, OWN_PREFIX, io_error};
 /// Changes to a layout that are not final yet. Dropping it before [`keep`](Self::keep) takes them back, the
 /// last first.
 #[derive(Default)]
-pub(super) struct Publication {
+pub(crate) struct Publication {
     undo: Vec<Undo>,
 }
 
@@ -100,6 +100,6 @@ fn copy_into_place(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Writes a directory's names to the disk.
-pub(super) fn sync_dir(path: &Path) -> Result<(), LayoutError> {
+pub(crate) fn sync_dir(path: &Path) -> Result<(), LayoutError> {
     File::open(path).and_then(|dir| dir.sync_all()).map_err(io_error("write", path))
 }

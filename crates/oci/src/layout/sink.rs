@@ -14,7 +14,7 @@ use super::index::IndexFile;
 use super::lock::LayoutLock;
 use super::publish::{Publication, sync_dir};
 use super::staging::{Staged, Staging};
-use super::{LAYOUT_VERSION, LayoutError, NoLayout, OWN_PREFIX, blob_path, has_marker, io_error};
+use super::{LayoutError, NoLayout, OWN_PREFIX, blob_path, has_marker, io_error, marker};
 
 /// How often a run begins anew because others have removed the directory they had made: each time one of them has
 /// given up, so this many are never met.
@@ -76,8 +76,7 @@ impl LayoutSink {
 
         let mut publication = Publication::default();
         if !has_marker(&self.dir)? {
-            let text = format!(r#"{{"imageLayoutVersion":"{LAYOUT_VERSION}"}}"#);
-            let marker = self.staging.write("oci-layout", text.as_bytes())?;
+            let marker = self.staging.write("oci-layout", marker().as_bytes())?;
             publication.file(&marker, &self.dir.join("oci-layout"))?;
         }
         self.publish_blobs(&staged, &mut publication)?;

@@ -25,7 +25,7 @@ use super::{LayoutError, OWN_PREFIX, io_error};
 const WRITE_BUFFER: usize = 128 << 10;
 
 /// A staging directory. Dropping it removes it with everything in it.
-pub(super) struct Staging {
+pub(crate) struct Staging {
     // In this order: the directory is gone before its lock is free.
     dir: TempDir,
     _lock: File,
@@ -34,7 +34,7 @@ pub(super) struct Staging {
 
 /// What a run has written and what it relies on.
 #[derive(Default)]
-pub(super) struct Staged {
+pub(crate) struct Staged {
     /// Complete blobs in the staging directory.
     pub written: BTreeMap<Digest, PathBuf>,
     /// Blobs that the layout held already, with their sizes in bytes.

@@ -20,8 +20,8 @@ use crate::descriptor::Blob;
 use crate::digest::{DiffId, HashingReader, HashingWriter};
 use crate::error::excerpt;
 
-use super::ustar::{self, BLOCK, Block, Entry, TRAILER};
 use super::{BOOTSTRAP_PATH, LEGACY_BOOTSTRAP_PATH, ORIGIN_PATH};
+use crate::ustar::{self, BLOCK, Block, Entry, TRAILER};
 
 /// The level that Go and most others take when not told otherwise.
 const GZIP_LEVEL: u32 = 6;

@@ -13,7 +13,6 @@ mod bootstrap;
 #[cfg(test)]
 mod tests;
 mod unassemble;
-mod ustar;
 
 use std::fmt;
 

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::image::{Config, Format, Index, ManifestKind};
+use crate::ustar;
 use crate::{
     Annotations, Blob, Descriptor, Digest, ErrorKind, Platform, VerifyingReader, decompress, media_type as mt,
 };

@@ -46,7 +46,8 @@ impl RegistryOptions {
         }
     }
 
-    pub(super) fn staging(&self) -> PathBuf {
+    /// Where temporary files are made.
+    pub fn staging(&self) -> PathBuf {
         self.staging.clone().unwrap_or_else(std::env::temp_dir)
     }
 }

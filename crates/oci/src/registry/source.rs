@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek};
-use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
@@ -18,6 +17,7 @@ use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::Error;
 use crate::image::{ImageError, MAX_CONFIG, MAX_MANIFEST};
 use crate::media_type as mt;
+use crate::range::FileRange;
 use crate::reference::RegistryName;
 use crate::source::Source;
 
@@ -135,12 +135,13 @@ impl Source for RegistrySource {
             return Ok(Box::new(Bytes { bytes: self.small(descriptor)?, position: 0 }));
         }
         if let Some(file) = self.fetched(&descriptor.digest) {
-            return Ok(Box::new(crate::VerifyingReader::new(FromStart { file, position: 0 }, descriptor)));
+            let range = FileRange::new(Arc::new(file), 0, descriptor.size);
+            return Ok(Box::new(crate::VerifyingReader::new(range.reader(), descriptor)));
         }
         Ok(Box::new(Download::start(Arc::clone(&self.client), descriptor, Arc::clone(&self.begun))?))
     }
 
-    fn open_file(&self, descriptor: &Descriptor) -> Result<File, Error> {
+    fn open_file(&self, descriptor: &Descriptor) -> Result<FileRange, Error> {
         let place = {
             let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(files.entry(descriptor.digest).or_default())
@@ -150,7 +151,7 @@ impl Source for RegistrySource {
             Some(ready) => ready,
             None => self.fetch_file(descriptor)?,
         };
-        let clone = ready.try_clone();
+        let clone = ready.try_clone().and_then(FileRange::whole);
         *file = Some(ready);
         Ok(clone.map_err(|source| RegistryError::Staging { path: self.options.staging(), source })?)
     }
@@ -258,20 +259,6 @@ impl Read for Bytes {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.bytes.get(self.position..).unwrap_or_default().read(buffer)?;
         self.position += n;
-        Ok(n)
-    }
-}
-
-/// A file from its start, without moving the position that its other handles share.
-struct FromStart {
-    file: File,
-    position: u64,
-}
-
-impl Read for FromStart {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.file.read_at(buffer, self.position)?;
-        self.position += n as u64;
         Ok(n)
     }
 }

@@ -17,7 +17,9 @@ Exit codes:
 
 References:
   [docker://][HOST/]REPOSITORY[:TAG][@DIGEST]   an image in a registry; without a host, on Docker's
-  oci:DIR[:REF][@DIGEST]                        an OCI image layout in a directory";
+  oci:DIR[:REF][@DIGEST]                        an OCI image layout in a directory
+  oci-archive:FILE[:REF][@DIGEST]               an OCI image layout in a tar
+  docker-archive:FILE[:NAME[:TAG]|:@N]          what docker save and podman save write (source)";
 
 /// Converts OCI and Docker images to Nydus images, and back.
 #[derive(Debug, Parser)]

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use nydus_convert::oci::{
-    LayoutSink, LayoutSource, Reference, RegistryOptions, RegistrySink, RegistrySource, Sink, Source,
+    DockerArchiveSource, LayoutSink, LayoutSource, OciArchiveSink, OciArchiveSource, Reference,
+    RegistryOptions, RegistrySink, RegistrySource, Sink, Source,
 };
 use nydus_convert::{ChunkDictionary, Error};
 
@@ -17,6 +18,13 @@ pub fn open_source(reference: &Reference, options: &RegistryOptions) -> Result<B
         Reference::Oci { dir, name, digest } => {
             Box::new(LayoutSource::open(dir, name.as_deref(), digest.as_ref()).map_err(Error::from)?)
         }
+        Reference::OciArchive { file, name, digest } => Box::new(
+            OciArchiveSource::open(file, name.as_deref(), digest.as_ref(), options.staging())
+                .map_err(Error::from)?,
+        ),
+        Reference::DockerArchive { file, name } => Box::new(
+            DockerArchiveSource::open(file, name.as_deref(), options.staging()).map_err(Error::from)?,
+        ),
         other => return Err(UsageError::unsupported(other, lower::SOURCE).into()),
     })
 }
@@ -52,6 +60,9 @@ pub fn open_sink(
         }
         Reference::Oci { dir, name, .. } => {
             Box::new(LayoutSink::create(dir, name.as_deref()).map_err(in_target)?)
+        }
+        Reference::OciArchive { file, name, .. } => {
+            Box::new(OciArchiveSink::create(file, name.as_deref()).map_err(in_target)?)
         }
         other => return Err(UsageError::unsupported(other, lower::TARGET).into()),
     })

@@ -1,4 +1,4 @@
-//! As much of tar as a bootstrap layer needs: ustar headers of directories and regular files.
+//! As much of tar as bootstrap layers and image archives need: ustar headers, and what they say.
 //!
 //! ```text
 //! 0    name            100   108  uid   8    124 size 12    148 checksum 8   157 link name 100   263 "00"    345 prefix 155
@@ -6,16 +6,16 @@
 //! ```
 
 /// Bytes of a header, and what everything is padded to.
-pub(super) const BLOCK: usize = 512;
+pub(crate) const BLOCK: usize = 512;
 /// Zeros at the end of an archive.
-pub(super) const TRAILER: usize = 2 * BLOCK;
+pub(crate) const TRAILER: usize = 2 * BLOCK;
 
 /// One header block.
-pub(super) type Block = [u8; BLOCK];
+pub(crate) type Block = [u8; BLOCK];
 
 /// What a header describes, in the only respects that matter here.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Entry {
+pub(crate) enum Entry {
     /// A regular file of `size` bytes.
     File { path: Vec<u8>, size: u64 },
     /// Something else, with `size` bytes behind it.
@@ -24,18 +24,30 @@ pub(super) enum Entry {
     End,
 }
 
-/// A header of `root:root`, modified at time zero. The name has at most 100 bytes, the size at most 33 bits.
-pub(super) fn header(name: &str, kind: u8, mode: u32, size: u64) -> Block {
+/// A header of `root:root`, modified at time zero. Of a name of more than 100 bytes, all but the last component go to
+/// the prefix, where 155 bytes have room. Sizes of more than 33 bits are written in GNU's binary form, which everybody
+/// reads.
+pub(crate) fn header(name: &str, kind: u8, mode: u32, size: u64) -> Block {
     let mut block = [0; BLOCK];
+    let (prefix, name) = match name.rsplit_once('/') {
+        Some((prefix, last)) if name.len() > 100 => (prefix, last),
+        _ => ("", name),
+    };
     put(&mut block, 0, name.as_bytes());
     put(&mut block, 100, format!("{mode:07o}\0").as_bytes());
     put(&mut block, 108, b"0000000\0");
     put(&mut block, 116, b"0000000\0");
-    put(&mut block, 124, format!("{size:011o}\0").as_bytes());
+    if size < 1 << 33 {
+        put(&mut block, 124, format!("{size:011o}\0").as_bytes());
+    } else {
+        put(&mut block, 124, &[0x80, 0, 0, 0]);
+        put(&mut block, 128, &size.to_be_bytes());
+    }
     put(&mut block, 136, b"00000000000\0");
     put(&mut block, 156, &[kind]);
     put(&mut block, 257, b"ustar\x0000");
     put(&mut block, 329, b"0000000\x000000000\0");
+    put(&mut block, 345, prefix.as_bytes());
     let sum = checksum(&block);
     put(&mut block, 148, format!("{sum:06o}\0 ").as_bytes());
     block
@@ -55,15 +67,23 @@ fn checksum(block: &Block) -> u32 {
         .sum()
 }
 
-/// Reads a header; none if it is not one.
-pub(super) fn parse(block: &Block) -> Option<Entry> {
-    if block.iter().all(|byte| *byte == 0) {
-        return Some(Entry::End);
-    }
+/// What a header says.
+pub(crate) struct Fields {
+    /// The type flag.
+    pub kind: u8,
+    /// The name, its prefix in front.
+    pub path: Vec<u8>,
+    /// The name that a link leads to.
+    pub link: Vec<u8>,
+    /// The size field, whether or not this type of entry has content.
+    pub size: u64,
+}
+
+/// Reads a header that is not the end; none if it is not one.
+pub(crate) fn fields(block: &Block) -> Option<Fields> {
     if octal(block.get(148..156)?)? != u64::from(checksum(block)) {
         return None;
     }
-    let size = number(block.get(124..136)?)?;
     let mut path = Vec::new();
     let prefix = text(block.get(345..500)?);
     if block.get(257..262)? == b"ustar" && !prefix.is_empty() && block.get(262)? == &0 {
@@ -71,7 +91,17 @@ pub(super) fn parse(block: &Block) -> Option<Entry> {
         path.push(b'/');
     }
     path.extend_from_slice(text(block.get(..100)?));
-    Some(match block.get(156)? {
+    let link = text(block.get(157..257)?).to_vec();
+    Some(Fields { kind: *block.get(156)?, path, link, size: number(block.get(124..136)?)? })
+}
+
+/// Reads a header; none if it is not one.
+pub(crate) fn parse(block: &Block) -> Option<Entry> {
+    if block.iter().all(|byte| *byte == 0) {
+        return Some(Entry::End);
+    }
+    let Fields { kind, path, size, .. } = fields(block)?;
+    Some(match kind {
         b'0' | 0 | b'7' => Entry::File { path, size },
         // Links, directories, devices and fifos have no content, whatever their size field says.
         b'1'..=b'6' => Entry::Other { path, size: 0 },

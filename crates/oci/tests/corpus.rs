@@ -1,0 +1,25 @@
+//! What the fuzzer found worth keeping, run without it.
+// Test code: a panic is how a test reports.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::Path;
+
+use nydus_convert_oci as oci;
+
+#[path = "../../../fuzz/src/archive.rs"]
+mod archive;
+
+#[test]
+fn archives() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/archive");
+    let mut count = 0;
+    for entry in fs::read_dir(&dir).unwrap() {
+        let file = entry.unwrap().path();
+        let bytes = fs::read(&file).unwrap();
+        let checked = std::panic::catch_unwind(|| archive::check(&bytes));
+        assert!(checked.is_ok(), "{}", file.display());
+        count += 1;
+    }
+    assert!(count > 0, "{} is empty", dir.display());
+}
