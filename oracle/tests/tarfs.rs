@@ -18,10 +18,10 @@ use nydus_builder::{
 use nydus_convert::inspect::{InspectOptions, inspect};
 use nydus_convert::layer_verbs::{LayerBootstrap, merge_layers};
 use nydus_convert::oci::{LayoutSink, LayoutSource, Platform, Reference};
-use nydus_convert::rafs::{EntryPath, InodeKind};
+use nydus_convert::rafs::{ChunkSize, EntryPath, InodeKind};
 use nydus_convert::{
-    CheckReport, PlatformFilter, Resources, Stop, ToNydusOptions, ToOciOptions, check, kernel_mount,
-    open_nydus, to_nydus, to_oci,
+    CheckReport, FsOptions, PlatformFilter, Resources, Stop, ToNydusOptions, ToOciOptions, check,
+    kernel_mount, open_nydus, to_nydus, to_oci,
 };
 use nydus_rafs::metadata::RafsVersion;
 use nydus_utils::{compress, digest};
@@ -206,6 +206,44 @@ fn layers_of_the_builder_are_merged() {
     let layers = names[..2].iter().map(|name| LayerBootstrap::read(name, None, jobs).unwrap()).collect();
     let merged = merge_layers(layers, &nydus_convert::Prefetch::default()).unwrap();
     assert!(merged.bootstrap == without_flag(fs::read(&names[2]).unwrap()));
+}
+
+#[test]
+fn our_images_are_the_builders() {
+    for chunk_size in [0x1000, 0x2_0000, 0x10_0000] {
+        let dir = tempdir().unwrap();
+        let (source, ours) = (dir.path().join("source"), dir.path().join("ours"));
+        let (names, blobs) = build(dir.path(), chunk_size);
+        // Compressed layers become the same tars.
+        let [lower, upper] = tars();
+        let upper = Layer { compression: Compression::None, ..Layer::new(upper) };
+        Layout::of([Layer::new(lower), upper]).write(&source);
+        let from = LayoutSource::open(&source, Some("latest"), None).unwrap();
+        let sink = Box::new(LayoutSink::create(&ours, Some("latest")).unwrap());
+        let fs = FsOptions { chunk_size: ChunkSize::new(chunk_size.into()).unwrap(), ..FsOptions::default() };
+        let options = ToNydusOptions { fs, tarfs: true, ..ToNydusOptions::default() };
+        to_nydus((&from, &name(&source)), (sink, &name(&ours)), &options, &(), &Stop::new()).unwrap();
+
+        let image = LayoutSource::open(&ours, Some("latest"), None).unwrap();
+        let mount = kernel_mount(&image, &"linux/amd64".parse::<Platform>().unwrap()).unwrap();
+        assert!(mount.bootstrap == without_flag(fs::read(&names[2]).unwrap()), "{chunk_size:#x}");
+        for digest in &mount.devices {
+            assert!(
+                fs::read(ours.join("blobs/sha256").join(digest.hex())).unwrap()
+                    == fs::read(blobs.join(digest.hex())).unwrap()
+            );
+        }
+
+        // The newer reader, with the tars where it keeps its cache.
+        let bootstrap = dir.path().join("ours.boot");
+        fs::write(&bootstrap, &mount.bootstrap).unwrap();
+        let ours = oracle::read(&bootstrap, &blobs, &blobs).unwrap();
+        assert_eq!(ours, oracle::read(&names[2], &blobs, &blobs).unwrap());
+        let large = ours[&b"d/large"[..]].sha256.unwrap();
+        assert_eq!(support::hex(&large), sha256_hex(&content(13_000)));
+        let whole = ours[&b"d/exact"[..]].sha256.unwrap();
+        assert_eq!(support::hex(&whole), sha256_hex(&content(4096)));
+    }
 }
 
 #[test]

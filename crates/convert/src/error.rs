@@ -61,7 +61,7 @@ pub enum Error {
     Dictionary(#[from] DictionaryError),
     /// An image that the kernel cannot mount.
     #[error(
-        "the kernel cannot mount this image: {why}; make it with to-nydus --kernel-mountable from the OCI image"
+        "the kernel cannot mount this image: {why}; make it with to-nydus --kernel-mountable or --tarfs from the OCI image"
     )]
     NotForTheKernel {
         /// What is in the way.
@@ -202,9 +202,12 @@ pub enum LayerFailure {
         "the layer cannot be referred to: {0}; only gzip streams and plain tars can (leave out --oci-ref)"
     )]
     CannotRefer(&'static str),
+    /// A layer whose tar no bootstrap can take for a blob.
+    #[error("the layer's tar cannot be a blob: {0} (leave out --tarfs)")]
+    NoTarfs(&'static str),
     /// A file that does not lie in the tar as it is.
     #[error(
-        "{path}: a sparse file does not lie in the tar in one piece, so it cannot be referred to (leave out --oci-ref)"
+        "{path}: a sparse file does not lie in the tar in one piece, so it cannot be referred to (leave out --oci-ref or --tarfs)"
     )]
     CannotReferSparse {
         /// The entry.
@@ -426,7 +429,7 @@ impl LayerFailure {
                 }
             }
             Self::Tar(LayerError::NotATar { .. }) => Kind::Source,
-            Self::CannotRefer(_) | Self::CannotReferSparse { .. } => Kind::Source,
+            Self::CannotRefer(_) | Self::CannotReferSparse { .. } | Self::NoTarfs(_) => Kind::Source,
             Self::DiffId { .. } => Kind::NotFaithful,
             Self::Write(WriteError::Io { source, .. }) => ErrorKind::of_io(source).into(),
             Self::Interrupted { signal } => Kind::Interrupted(*signal),

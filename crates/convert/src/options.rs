@@ -44,6 +44,12 @@ pub enum FsOptionsError {
         /// What is in the way.
         what: &'static str,
     },
+    /// What blobs that are plain tars exclude.
+    #[error("--tarfs: {what}")]
+    NotTarfs {
+        /// What is in the way.
+        what: &'static str,
+    },
     /// A batch size that is none.
     #[error("the batch size {size} is not a power of two from 4096 to the chunk size, {chunk_size}")]
     BatchSize {
@@ -183,6 +189,9 @@ pub struct ToNydusOptions {
     /// Whether the layers stay as they are, gzip streams or plain tars, and the image only tells where in them files
     /// lie. Of [`FsOptions`] only the chunk size counts then.
     pub oci_ref: bool,
+    /// Whether the layers become blobs as plain tars, which the kernel mounts (tarfs). Of [`FsOptions`] only the chunk
+    /// size counts then; it excludes `oci_ref` and `chunk_dict`.
+    pub tarfs: bool,
     /// What is kept for the way back.
     pub replay: Replay,
     /// Images whose chunks are used where a layer brings the same.
@@ -198,10 +207,22 @@ pub struct ToNydusOptions {
 }
 
 impl ToNydusOptions {
+    /// Whether the form of the blobs goes with the rest.
+    pub(crate) fn check_form(&self) -> Result<(), FsOptionsError> {
+        let obstacles = [
+            (self.oci_ref, "layers that stay as they are (--oci-ref) are no tars"),
+            (self.chunk_dict.is_some(), "ranges of tars have no digests to find them by (--chunk-dict)"),
+        ];
+        match obstacles.into_iter().find(|(is_there, _)| self.tarfs && *is_there) {
+            Some((_, what)) => Err(FsOptionsError::NotTarfs { what }),
+            None => Ok(()),
+        }
+    }
+
     /// The same with what follows from them.
     pub(crate) fn effective(&self) -> Self {
         let mut options = self.clone();
-        if options.oci_ref {
+        if options.oci_ref || options.tarfs {
             options.fs = FsOptions { chunk_size: self.fs.chunk_size, ..FsOptions::default() };
         }
         options

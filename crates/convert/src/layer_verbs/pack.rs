@@ -62,6 +62,7 @@ pub fn pack_layer(
         sink: &sink,
         fs: options.fs,
         oci_ref: false,
+        tarfs: false,
         replay: options.replay,
         fidelity: options.fidelity,
         dictionary: options.chunk_dict.as_ref(),

@@ -75,6 +75,7 @@ pub fn unpack_layer(
         all: &others,
         // Nothing is known of other layers.
         merged: &Tree::new(),
+        tar: None,
         expected: None,
         label: LayerLabel { platform: None, number: 1, count: 1, digest: name.clone(), size: 0 },
     };

@@ -2,16 +2,19 @@
 //!
 //! ```text
 //!   blob of a layer   chunks … │ layer.replay: LayerRecord │ [layer.original] │ [layer.foreign] │ [layer.chunks] │ image.boot
-//!   bootstrap layer   image/image.boot, image/image.origin: Origin
+//!   bootstrap layer   image/image.boot, image/image.origin: Origin, [image/image.layers: LayerRecord …]
 //!   manifest          annotation REPLAY = version of the records
 //! ```
-//! Both come back from registries, so nothing in them is believed: lengths are capped by what is there, and whatever
+//! Blobs that are plain tars (tarfs) have no sections: the records of their layers are beside the bootstrap.
+//!
+//! All come back from registries, so nothing in them is believed: lengths are capped by what is there, and whatever
 //! is rebuilt is compared with the digests of the original.
 
 mod bytes;
 pub mod chunk_records;
 pub mod foreign_chunks;
 mod layer_record;
+pub mod layer_records;
 mod origin;
 
 pub use layer_record::{LayerRecord, MAX_RECIPES, Stored, Trust};

@@ -17,6 +17,7 @@ use nydus_convert_rafs::{self as rafs, Blob, FsVersion, Image, InodeKind, LayerT
 use super::elsewhere::Elsewhere;
 use super::entries::{Entries, EntryOptions, LostEntry};
 use super::merge::MergeLayer;
+use super::tarfs::TarLayer;
 use super::unread::Unread;
 use super::watch::EncoderWatch;
 use super::way_back::Layer;
@@ -52,6 +53,8 @@ pub struct ConvertedLayer {
     pub replay: ReplayReport,
     /// What merging needs.
     pub merge: MergeLayer,
+    /// Of an image of plain tars: what else it keeps.
+    pub tar: Option<TarLayer>,
 }
 
 /// What all layers of a run share.
@@ -64,6 +67,8 @@ pub struct LayerRun<'a> {
     pub fs: FsOptions,
     /// Whether layers stay as they are, and are only referred to.
     pub oci_ref: bool,
+    /// Whether layers become plain tars, and are blobs as such.
+    pub tarfs: bool,
     /// What is kept for the way back.
     pub replay: Replay,
     /// Whether damage is a loss or an error.
@@ -96,6 +101,9 @@ impl LayerRun<'_> {
         let converted = match layer {
             Unread::Listed { layer, diff_id } if self.oci_ref => {
                 self.refer_stream(layer, diff_id, label, give_up)
+            }
+            Unread::Listed { layer, diff_id } if self.tarfs => {
+                self.tar_stream(layer, diff_id, label, give_up)
             }
             _ => self.convert_stream(layer, label, give_up),
         };
@@ -205,6 +213,7 @@ impl LayerRun<'_> {
             losses: contents.losses,
             replay,
             merge: MergeLayer { tree, blob: finished.blob, foreign: elsewhere.blobs },
+            tar: None,
         })
     }
 

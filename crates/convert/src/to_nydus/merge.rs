@@ -49,7 +49,7 @@ pub fn merge(
 ) -> Result<Image, MergeError> {
     let mut lowest: HashMap<ChunkDigest, ChunkRef> = HashMap::new();
     let mut tree = Tree::new();
-    let mut blobs = Vec::with_capacity(layers.len());
+    let mut blobs: Vec<Option<Blob>> = Vec::with_capacity(layers.len());
     let (mut foreign, first_foreign) = (Vec::new(), layers.len());
     for (position, layer) in (0_u16..).zip(layers) {
         let MergeLayer { tree: upper, blob, foreign: others } = layer;
@@ -59,7 +59,11 @@ pub fn merge(
         let places: Vec<ChunkRef> = blob
             .iter()
             .flat_map(|blob| blob.chunks.iter())
-            .map(|(index, chunk)| *lowest.entry(chunk.digest).or_insert(ChunkRef { blob: position, index }))
+            .map(|(index, chunk)| match chunk.digest == ChunkDigest::default() {
+                // Ranges of a plain tar have no digests.
+                true => ChunkRef { blob: first_like(&blobs, blob.as_ref(), position), index },
+                false => *lowest.entry(chunk.digest).or_insert(ChunkRef { blob: position, index }),
+            })
             .collect();
         let place = |at: ChunkRef| match at.blob.checked_sub(own) {
             None => places.get(at.index as usize).copied().unwrap_or(at),
@@ -72,6 +76,13 @@ pub fn merge(
     blobs.extend(foreign.into_iter().map(Some));
     let blobs = keep_used_blobs(&mut tree, blobs)?;
     Ok(Image { tree, blobs, chunk_size, compressor, digester, tarfs: false, prefetch: Vec::new() })
+}
+
+/// Position of the first blob of the same name; `own` if there is none.
+fn first_like(blobs: &[Option<Blob>], blob: Option<&Blob>, own: u16) -> u16 {
+    let name = blob.map(|blob| blob.name);
+    let same = |(_, other): &(u16, &Option<Blob>)| other.as_ref().map(|other| other.name) == name;
+    (0..).zip(blobs).find(same).map_or(own, |(position, _)| position)
 }
 
 /// Adds a blob, or its chunks to those of the same blob; gives its position.

@@ -13,6 +13,7 @@ mod layers;
 pub(crate) mod merge;
 mod oci_ref;
 mod tape;
+mod tarfs;
 pub(crate) mod unread;
 mod watch;
 mod way_back;
@@ -32,7 +33,7 @@ use crate::error::Error;
 use crate::images::{self, Content, Found, FoundKind};
 use crate::observer::{Observer, Stop};
 use crate::options::{Fidelity, Replay, ToNydusOptions};
-use crate::replay::{self, Origin, OriginIndex, REPLAY};
+use crate::replay::{self, LayerRecord, Origin, OriginIndex, REPLAY, layer_records};
 use crate::report::{
     Action, ImageReport, LayerReport, LossReport, SCHEMA_VERSION, ToNydusReport, ToolReport,
 };
@@ -59,6 +60,7 @@ pub fn to_nydus(
             return Err(DictionaryError::Referred.into());
         }
     }
+    options.check_form()?;
     let options = &options.effective();
     let pool = Pool::new(options.resources.jobs);
     let run = LayerRun {
@@ -66,6 +68,7 @@ pub fn to_nydus(
         sink: sink.as_ref(),
         fs: options.fs,
         oci_ref: options.oci_ref,
+        tarfs: options.tarfs,
         replay: options.replay,
         fidelity: options.fidelity,
         dictionary: options.chunk_dict.as_ref(),
@@ -180,7 +183,8 @@ impl Conversion<'_> {
 
     /// The form of manifests and indexes: annotations of layers, which say what they refer to, are OCI's.
     fn format(&self, source: oci::image::Format) -> oci::image::Format {
-        if self.options.oci_ref { oci::image::Format::Oci } else { source }
+        let refers = self.options.oci_ref || self.options.tarfs;
+        if refers { oci::image::Format::Oci } else { source }
     }
 
     /// The user's annotations.
@@ -219,21 +223,25 @@ impl Conversion<'_> {
 
         let fs = self.options.fs;
         let merged = layers.iter().map(|layer| layer.merge.clone()).collect();
-        let (compressor, digester) = match self.options.oci_ref {
-            true => (oci_ref::COMPRESSOR, oci_ref::DIGESTER),
-            false => (fs.compression.compressor(), fs.digester),
+        let (compressor, digester) = match (self.options.oci_ref, self.options.tarfs) {
+            (true, _) => (oci_ref::COMPRESSOR, oci_ref::DIGESTER),
+            (_, true) => (tarfs::COMPRESSOR, tarfs::DIGESTER),
+            _ => (fs.compression.compressor(), fs.digester),
         };
         let mut image = merge(merged, fs.chunk_size, compressor, digester)?;
+        image.tarfs = self.options.tarfs;
         self.set_prefetch(found, &mut image);
         let mut bootstrap = Vec::new();
         rafs::write(fs.version, &image, &mut bootstrap).map_err(Error::Bootstrap)?;
         let blobs = layers.iter().map(|layer| nydus::blob_descriptor(layer.blob));
-        let mut blobs = match self.options.oci_ref {
-            true => oci_ref::describe(blobs, &manifest.layers),
-            false => blobs.collect(),
+        let mut blobs = match (self.options.oci_ref, self.options.tarfs) {
+            (true, _) => oci_ref::describe(blobs, &manifest.layers),
+            (_, true) => tarfs::describe(&layers, &manifest.layers),
+            _ => blobs.collect(),
         };
         blobs.extend(self.copy_dictionary(&image, &layers)?.into_iter().map(nydus::blob_descriptor));
-        let written = self.write_image(found, manifest, &config, blobs, &bootstrap)?;
+        let records = layers.iter().filter_map(|layer| layer.tar.as_ref()?.record.as_ref()).collect();
+        let written = self.write_image(found, (manifest, &config), blobs, &bootstrap, records)?;
 
         let mut report = image_report(found, &written, &image, bootstrap.len() as u64);
         for ((descriptor, key), layer) in manifest.layers.iter().zip(&keys).zip(layers) {
@@ -288,10 +296,10 @@ impl Conversion<'_> {
     fn write_image(
         &self,
         found: &Found,
-        source: &Manifest,
-        config: &Config,
+        (source, config): (&Manifest, &Config),
         blobs: Vec<Descriptor>,
         bootstrap: &[u8],
+        records: Vec<&LayerRecord>,
     ) -> Result<Descriptor, Error> {
         let sink = self.run.sink;
         let layer = nydus::BootstrapWriter::new(sink.blob()?.prehashed(), bootstrap.len() as u64, |out| {
@@ -301,6 +309,10 @@ impl Conversion<'_> {
         let mut annotations = self.annotations();
         if self.options.replay != Replay::None {
             layer.extra(nydus::ORIGIN_PATH, &self.origin(found, source)?).map_err(oci::Error::from)?;
+            if self.options.tarfs {
+                let records = layer_records::write(records.into_iter());
+                layer.extra(nydus::LAYERS_PATH, &records).map_err(oci::Error::from)?;
+            }
             annotations.insert(REPLAY.to_owned(), replay::VERSION.to_string());
         }
         let (out, stored) = layer.finish().map_err(oci::Error::from)?;

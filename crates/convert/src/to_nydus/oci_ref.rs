@@ -122,6 +122,7 @@ impl LayerRun<'_> {
             replay: ReplayReport { way_back: WayBack::Proven, method, bytes: 0 },
             foreign_chunks: 0,
             merge: MergeLayer { tree, blob: finished.blob, foreign: Vec::new() },
+            tar: None,
         })
     }
 

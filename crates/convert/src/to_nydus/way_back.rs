@@ -85,14 +85,8 @@ impl Layer<'_> {
         }
     }
 
-    /// Writes the sections and says what was kept.
-    pub fn write<W: Write>(
-        &self,
-        tail: &mut BlobTail<W>,
-        tar: Vec<u8>,
-        decision: Decision,
-        source: &dyn Source,
-    ) -> Result<ReplayReport, LayerFailure> {
+    /// The record, and what is kept by it.
+    pub fn record(&self, tar: Vec<u8>, decision: Decision) -> (LayerRecord, ReplayReport) {
         let Decision { stored, method } = decision;
         let (way_back, kept) = match &stored {
             Stored::Plain | Stored::Recipes { trust: Trust::Proven, .. } => (WayBack::Proven, 0),
@@ -108,12 +102,24 @@ impl Layer<'_> {
             tar,
             stored,
         };
-        let record = record.write();
-        tail.section(LAYER_SECTION, &record, false)?;
-        if kept > 0 {
-            tail.section_from(ORIGINAL_SECTION, kept, source.open(self.descriptor)?)?;
+        let bytes = record.write().len() as u64 + kept;
+        (record, ReplayReport { way_back, method, bytes })
+    }
+
+    /// Writes the sections and says what was kept.
+    pub fn write<W: Write>(
+        &self,
+        tail: &mut BlobTail<W>,
+        tar: Vec<u8>,
+        decision: Decision,
+        source: &dyn Source,
+    ) -> Result<ReplayReport, LayerFailure> {
+        let (record, report) = self.record(tar, decision);
+        tail.section(LAYER_SECTION, &record.write(), false)?;
+        if record.stored == Stored::Kept {
+            tail.section_from(ORIGINAL_SECTION, self.descriptor.size, source.open(self.descriptor)?)?;
         }
-        Ok(ReplayReport { way_back, method, bytes: record.len() as u64 + kept })
+        Ok(report)
     }
 }
 

@@ -8,6 +8,7 @@ use nydus_convert_oci::{
 use nydus_convert_rafs::Tree;
 
 use super::layer::{self, Expected, LayerJob, RestoredTar};
+use super::tarfs::PlainTar;
 use super::{Restored, Run, parse_origin, rebuild};
 use crate::error::{Error, LayerFailure, NydusError};
 use crate::images::{self, Found};
@@ -15,7 +16,7 @@ use crate::nydus_image::MAX_BOOTSTRAP;
 use crate::observer::LayerLabel;
 use crate::options::Layers;
 use crate::referred;
-use crate::replay::Origin;
+use crate::replay::{Origin, layer_records};
 use crate::report::{Restoration, RestoredImage, RestoredLayer};
 use crate::side_by_side::side_by_side;
 
@@ -70,6 +71,7 @@ pub(super) fn restore(
         Some(known) => jobs_of_origin(found, known, (blobs, &merged.tree))?,
         None => jobs_of_blobs(found, (blobs, &merged.tree), nydus::source_layers(&config, blobs.len())),
     };
+    let jobs = if merged.tarfs { with_tars(jobs, stored.layers.as_deref())? } else { jobs };
     let tars = match restore_layers(run, &jobs) {
         // Blobs that hold chunks and nothing else: only the whole file system can be had.
         Err(Error::Layer { source, .. }) if known.is_none() && is_bare(&source) => {
@@ -102,6 +104,14 @@ fn is_bare(failure: &LayerFailure) -> bool {
     matches!(failure, LayerFailure::NoBootstrap)
 }
 
+/// The same where the blobs are plain tars; `records` are those of all layers.
+fn with_tars<'a>(jobs: Vec<LayerJob<'a>>, records: Option<&[u8]>) -> Result<Vec<LayerJob<'a>>, Error> {
+    let records = records.map(layer_records::parse).transpose().map_err(Error::Record)?;
+    let mut records = records.unwrap_or_default().into_iter();
+    let with_tar = |job| LayerJob { tar: Some(PlainTar { record: records.next() }), ..job };
+    Ok(jobs.into_iter().map(with_tar).collect())
+}
+
 /// One job for each layer of the original image.
 fn jobs_of_origin<'a>(
     found: &Found,
@@ -119,7 +129,7 @@ fn jobs_of_origin<'a>(
         .map(|(position, ((blob, layer), diff_id))| {
             let expected = Expected { layer: layer.clone(), diff_id: *diff_id };
             let label = label(found, position, layers.len(), blob);
-            LayerJob { blob, all: blobs, merged, expected: Some(expected), label }
+            LayerJob { blob, all: blobs, merged, tar: None, expected: Some(expected), label }
         })
         .collect())
 }
@@ -136,6 +146,7 @@ fn jobs_of_blobs<'a>(
         blob,
         all: blobs,
         merged,
+        tar: None,
         expected: None,
         label: label(found, position, count, blob),
     })

@@ -14,6 +14,7 @@ use nydus_convert_recompress::{Recipe, ReplayError, replay};
 use super::blob::OpenBlob;
 use super::image::storage;
 use super::payload::Payload;
+use super::tarfs::PlainTar;
 use super::{Run, compress, rebuild};
 use crate::error::LayerFailure;
 use crate::observer::LayerLabel;
@@ -29,6 +30,8 @@ pub struct LayerJob<'a> {
     pub all: &'a [Descriptor],
     /// The file system of the whole image.
     pub merged: &'a Tree,
+    /// Whether the blob is a plain tar, and what is remembered of it.
+    pub tar: Option<PlainTar>,
     /// What it was, where the image says so.
     pub expected: Option<Expected>,
     /// For the observer.
@@ -42,6 +45,15 @@ pub struct Expected {
     pub layer: Descriptor,
     /// Digest of its plain tar, by the original config.
     pub diff_id: DiffId,
+}
+
+/// Where the plain tar of a layer comes from.
+#[derive(Clone, Copy)]
+pub enum TarSource<'a> {
+    /// From the record and the chunks of the blob.
+    Chunks(&'a OpenBlob),
+    /// It is the blob.
+    Blob,
 }
 
 impl LayerJob<'_> {
@@ -122,49 +134,57 @@ impl<'a> Restoring<'a> {
         if let Some(digest) = referred::reference(self.job.blob) {
             return self.referred(digest);
         }
+        if let Some(tar) = &self.job.tar {
+            return self.plain_tar(tar);
+        }
         let mut blob = OpenBlob::open(self.run.source, self.job.blob)?;
         match (blob.section(LAYER_SECTION)?, &self.job.expected) {
             (Some(record), _) => {
                 blob.open_foreign(self.run.source, self.job.all)?;
-                self.recorded(&blob, LayerRecord::parse(&record)?)
+                self.recorded(TarSource::Chunks(&blob), &LayerRecord::parse(&record)?)
             }
             (None, Some(_)) => Err(LayerFailure::NoRecord { blob: self.job.blob.digest }),
             (None, None) => rebuild::layer(self, &mut blob),
         }
     }
 
-    fn recorded(&self, blob: &OpenBlob, record: LayerRecord) -> Result<RestoredTar, LayerFailure> {
+    /// The layer that a record describes.
+    pub(super) fn recorded(
+        &self,
+        from: TarSource<'_>,
+        record: &LayerRecord,
+    ) -> Result<RestoredTar, LayerFailure> {
         if let Some(Expected { layer, diff_id }) = &self.job.expected {
             same("the record's layer", layer.digest, record.digest)?;
             same("the record's tar", diff_id.0, record.diff_id.0)?;
         }
         if self.run.options.layers != Layers::Original {
-            return self.compressed_anew(blob, &record);
+            return self.compressed_anew(from, record);
         }
         match &record.stored {
-            Stored::Unknown if self.job.expected.is_none() => self.compressed_anew(blob, &record),
+            Stored::Unknown if self.job.expected.is_none() => self.compressed_anew(from, record),
             Stored::Unknown => Err(LayerFailure::NotExact(
                 "only the plain tar was kept: who compressed the layer was not recognised when it was converted",
             )),
-            Stored::Plain => self.exact(blob, &record, "not compressed".to_owned(), |tar, mut out| {
+            Stored::Plain => self.exact(from, record, "not compressed".to_owned(), |tar, mut out| {
                 io::copy(tar, &mut out).map_err(|error| self.stream_error(error))?;
                 Ok(out)
             }),
-            Stored::Recipes { recipes, .. } => self.by_recipes(blob, &record, recipes),
-            Stored::Kept => self.kept(blob, &record),
+            Stored::Recipes { recipes, .. } => self.by_recipes(from, record, recipes),
+            Stored::Kept => self.kept(from, record),
         }
     }
 
     /// Tries the recipes one after another: which one is right, the digest decides.
     fn by_recipes(
         &self,
-        blob: &OpenBlob,
+        from: TarSource<'_>,
         record: &LayerRecord,
         recipes: &[Vec<u8>],
     ) -> Result<RestoredTar, LayerFailure> {
         for recipe in recipes {
             let recipe = Recipe::parse(recipe)?;
-            let made = self.exact(blob, record, recipe.method().to_string(), |tar, mut out| {
+            let made = self.exact(from, record, recipe.method().to_string(), |tar, mut out| {
                 replay(&recipe, tar, &mut out, self.threads()).map_err(|error| self.replay_error(error))?;
                 Ok(out)
             });
@@ -188,18 +208,22 @@ impl<'a> Restoring<'a> {
     /// The layer as it was: `store` makes it of the tar.
     fn exact(
         &self,
-        blob: &OpenBlob,
+        from: TarSource<'_>,
         record: &LayerRecord,
         method: String,
         store: impl FnOnce(&mut dyn Read, BlobWriter) -> Result<BlobWriter, LayerFailure>,
     ) -> Result<RestoredTar, LayerFailure> {
-        let out = self.with_tar(blob, record, |tar| store(tar, self.run.sink.blob()?))?;
+        let out = self.with_tar(from, record, |tar| store(tar, self.run.sink.blob()?))?;
         self.original(out, record, method)
     }
 
-    fn kept(&self, blob: &OpenBlob, record: &LayerRecord) -> Result<RestoredTar, LayerFailure> {
+    fn kept(&self, from: TarSource<'_>, record: &LayerRecord) -> Result<RestoredTar, LayerFailure> {
         let missing = LayerFailure::NotExact("the layer was kept as it was, but its blob does not hold it");
-        let original = blob.reader.section_reader(ORIGINAL_SECTION).ok_or(missing)?;
+        let original = match from {
+            TarSource::Chunks(blob) => blob.reader.section_reader(ORIGINAL_SECTION),
+            TarSource::Blob => None,
+        };
+        let original = original.ok_or(missing)?;
         let mut out = self.run.sink.blob()?;
         let mut original = Watched { inner: original, restoring: self };
         io::copy(&mut original, &mut out).map_err(|error| self.stream_error(error))?;
@@ -229,8 +253,12 @@ impl<'a> Restoring<'a> {
         })
     }
 
-    fn compressed_anew(&self, blob: &OpenBlob, record: &LayerRecord) -> Result<RestoredTar, LayerFailure> {
-        let stored = self.with_tar(blob, record, |tar| self.compress(tar))?;
+    fn compressed_anew(
+        &self,
+        from: TarSource<'_>,
+        record: &LayerRecord,
+    ) -> Result<RestoredTar, LayerFailure> {
+        let stored = self.with_tar(from, record, |tar| self.compress(tar))?;
         Ok(self.anew(stored, record.diff_id, true))
     }
 
@@ -259,20 +287,38 @@ impl<'a> Restoring<'a> {
     /// Makes the tar of a record, hands it to `then`, and checks that it was read to its end and is the original.
     fn with_tar<T>(
         &self,
-        blob: &OpenBlob,
+        from: TarSource<'_>,
         record: &LayerRecord,
         then: impl FnOnce(&mut dyn Read) -> Result<T, LayerFailure>,
     ) -> Result<T, LayerFailure> {
+        let TarSource::Chunks(blob) = from else { return self.with_blob(record.diff_id, then) };
         let tar = Record::parse(&record.tar, record.tar_size)?;
         let numbers = tar.slices().map(|slice| slice.chunk);
         let chunks = blob.read_ahead(&self.run.pool, self.window_bytes(), numbers);
         let payload = Payload::new(chunks, tar.slices());
-        let rebuilt = Watched { inner: tar.rebuild(payload), restoring: self };
-        let mut hashed = HashingReader::new(rebuilt);
+        self.with_hashed(tar.rebuild(payload), record.diff_id, then)
+    }
+
+    /// As [`Restoring::with_tar`], of a blob that is the tar.
+    pub(super) fn with_blob<T>(
+        &self,
+        diff_id: DiffId,
+        then: impl FnOnce(&mut dyn Read) -> Result<T, LayerFailure>,
+    ) -> Result<T, LayerFailure> {
+        self.with_hashed(self.run.source.open(self.job.blob)?, diff_id, then)
+    }
+
+    fn with_hashed<T>(
+        &self,
+        tar: impl Read,
+        diff_id: DiffId,
+        then: impl FnOnce(&mut dyn Read) -> Result<T, LayerFailure>,
+    ) -> Result<T, LayerFailure> {
+        let mut hashed = HashingReader::new(Watched { inner: tar, restoring: self });
         let result = then(&mut hashed)?;
         // Whoever reads a tar may stop at its end without asking for more.
         io::copy(&mut hashed, &mut io::sink()).map_err(|error| self.stream_error(error))?;
-        same("the tar", record.diff_id.0, hashed.finish().1)?;
+        same("the tar", diff_id.0, hashed.finish().1)?;
         Ok(result)
     }
 

@@ -13,6 +13,7 @@ pub(crate) mod layer;
 mod payload;
 pub(crate) mod rebuild;
 mod referred;
+mod tarfs;
 
 use std::collections::HashSet;
 

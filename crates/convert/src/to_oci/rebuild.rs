@@ -54,7 +54,7 @@ pub fn whole(run: &Run<'_>, found: &Found, manifest: &Manifest, image: &Image) -
     };
     let (platform, size) = (found.label(), found.descriptor.size);
     let label = LayerLabel { platform, number: 1, count: 1, digest: digest.to_string(), size };
-    let job = LayerJob { blob, all: &manifest.layers, merged: &image.tree, expected: None, label };
+    let job = LayerJob { blob, all: &manifest.layers, merged: &image.tree, tar: None, expected: None, label };
     let proceed = || match run.stop.requested() {
         Some(signal) => Err(LayerFailure::Interrupted { signal }),
         None => Ok(()),

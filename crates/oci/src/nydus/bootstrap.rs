@@ -20,7 +20,7 @@ use crate::descriptor::Blob;
 use crate::digest::{DiffId, HashingReader, HashingWriter};
 use crate::error::excerpt;
 
-use super::{BOOTSTRAP_PATH, LEGACY_BOOTSTRAP_PATH, ORIGIN_PATH};
+use super::{BOOTSTRAP_PATH, LAYERS_PATH, LEGACY_BOOTSTRAP_PATH, ORIGIN_PATH};
 use crate::ustar::{self, BLOCK, Block, Entry, TRAILER};
 
 /// The level that Go and most others take when not told otherwise.
@@ -203,16 +203,18 @@ pub struct Bootstrap {
     pub bytes: Vec<u8>,
     /// Our own record of the source image ([`ORIGIN_PATH`]), if there is one.
     pub origin: Option<Vec<u8>>,
+    /// Our own records of the layers ([`LAYERS_PATH`]), if they are here.
+    pub layers: Option<Vec<u8>>,
     /// Digest of the plain tar.
     pub diff_id: DiffId,
 }
 
 /// Reads the bootstrap layer `layer`, compressed or not, to its end: what a verifying reader says at the end
-/// has been said. Neither the bootstrap nor the origin record may have more than `limit` bytes.
+/// has been said. Neither the bootstrap nor a record of ours may have more than `limit` bytes.
 pub fn read_bootstrap(layer: impl Read, limit: u64) -> Result<Bootstrap, BootstrapError> {
-    let all = MAX_OTHER_CONTENT.saturating_add(limit).saturating_add(limit);
+    let all = MAX_OTHER_CONTENT.saturating_add(limit.saturating_mul(3));
     let mut tar = Tar { plain: HashingReader::new(decompress(layer, all)?), offset: 0 };
-    let (mut found, mut legacy, mut origin) = (None, None, None);
+    let (mut found, mut legacy, mut origin, mut layers) = (None, None, None, None);
     while let Some(entry) = tar.next()? {
         let (path, size, is_file) = match entry {
             Entry::File { path, size } => (path, size, true),
@@ -223,6 +225,7 @@ pub fn read_bootstrap(layer: impl Read, limit: u64) -> Result<Bootstrap, Bootstr
             Ok(BOOTSTRAP_PATH) => &mut found,
             Ok(LEGACY_BOOTSTRAP_PATH) => &mut legacy,
             Ok(ORIGIN_PATH) => &mut origin,
+            Ok(LAYERS_PATH) => &mut layers,
             _ => {
                 tar.skip(size)?;
                 continue;
@@ -242,7 +245,7 @@ pub fn read_bootstrap(layer: impl Read, limit: u64) -> Result<Bootstrap, Bootstr
     }
     let diff_id = tar.finish()?;
     let bytes = found.or(legacy).ok_or(BootstrapError::Missing)?;
-    Ok(Bootstrap { bytes, origin, diff_id })
+    Ok(Bootstrap { bytes, origin, layers, diff_id })
 }
 
 /// A tar being read, block by block.

@@ -54,6 +54,8 @@ pub const BOOTSTRAP_PATH: &str = "image/image.boot";
 pub const LEGACY_BOOTSTRAP_PATH: &str = "image.boot";
 /// Where our own record of the source image is, behind the bootstrap: readers of others stop before it.
 pub const ORIGIN_PATH: &str = "image/image.origin";
+/// Where our own records of the layers are, if the blobs have no place for them.
+pub const LAYERS_PATH: &str = "image/image.layers";
 
 /// `created_by` of the bootstrap layer's history entry (converter).
 pub const HISTORY_CREATED_BY: &str = "Nydus Converter";

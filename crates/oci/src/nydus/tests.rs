@@ -32,8 +32,12 @@ fn bootstrap_layers_are_written_and_read() {
         let tar = untar(&bytes);
         assert_eq!(stored.diff_id.0, Digest::sha256(&tar));
         assert_eq!(tar.len() % 512, 0);
-        let expected =
-            Bootstrap { bytes: bootstrap, origin: Some(b"origin".to_vec()), diff_id: stored.diff_id };
+        let expected = Bootstrap {
+            bytes: bootstrap,
+            origin: Some(b"origin".to_vec()),
+            layers: None,
+            diff_id: stored.diff_id,
+        };
         assert_eq!(read_bootstrap(&bytes[..], 200_000).unwrap(), expected);
         assert_eq!(read_bootstrap(&tar[..], 200_000).unwrap(), expected, "plain");
     }

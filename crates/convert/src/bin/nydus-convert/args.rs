@@ -80,6 +80,11 @@ pub struct ToNydus {
     /// are stored the layers decide.
     #[arg(long, conflicts_with_all = ["fs_version", "compressor", "batch_size", "aligned_chunk", "digester", "kernel_mountable", "replay"], env = "NYDUS_CONVERT_OCI_REF")]
     pub oci_ref: bool,
+    /// Make every layer a plain tar that is a blob as it is (tarfs), for the kernel's EROFS: see mount-cmd
+    ///
+    /// The tars become the blobs, and files are ranges of them: nothing is stored twice, compressed, or deduplicated.
+    #[arg(long, conflicts_with_all = ["fs_version", "compressor", "batch_size", "aligned_chunk", "digester", "kernel_mountable", "oci_ref", "chunk_dict"], env = "NYDUS_CONVERT_TARFS")]
+    pub tarfs: bool,
     /// What is kept for the exact way back
     #[arg(long, value_enum, default_value_t = Replay::Auto, env = "NYDUS_CONVERT_REPLAY")]
     pub replay: Replay,

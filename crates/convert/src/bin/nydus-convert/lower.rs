@@ -76,6 +76,7 @@ impl args::ToNydus {
         Ok(ToNydusOptions {
             fs: self.format.lower()?,
             oci_ref: self.oci_ref,
+            tarfs: self.tarfs,
             fidelity: self.fidelity.lower(),
             platforms: platforms(&self.platform)?,
             // Opened like the source.

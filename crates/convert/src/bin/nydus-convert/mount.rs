@@ -14,7 +14,7 @@ use crate::lower::{self, UsageError};
 
 #[derive(Debug, Args)]
 pub struct MountCmd {
-    /// Image made with --kernel-mountable, in an OCI layout: the blobs are used where they lie
+    /// Image made with --kernel-mountable or --tarfs, in an OCI layout: the blobs are used where they lie
     pub image: String,
     /// Where to write the bootstrap that the command mounts
     #[arg(long, value_name = "FILE", env = "NYDUS_CONVERT_BOOTSTRAP")]
