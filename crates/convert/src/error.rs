@@ -53,6 +53,9 @@ pub enum Error {
     /// Reading or writing images.
     #[error(transparent)]
     Oci(#[from] oci::Error),
+    /// A directory that is to become a layer.
+    #[error(transparent)]
+    Rootfs(#[from] crate::rootfs::RootfsError),
     /// Options that mean nothing together.
     #[error(transparent)]
     Options(#[from] FsOptionsError),
@@ -517,6 +520,7 @@ impl Error {
             Self::Options(_) | Self::Merge(_) | Self::Bootstrap(_) | Self::Origin(_) => Kind::Failed,
             Self::Record(_) => Kind::NotFaithful,
             Self::Verb(error) => error.kind(),
+            Self::Rootfs(error) => error.kind().into(),
         }
     }
 }

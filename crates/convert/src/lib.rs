@@ -38,6 +38,7 @@ mod readahead;
 mod referred;
 pub mod replay;
 mod report;
+mod rootfs;
 mod side_by_side;
 mod to_nydus;
 mod to_oci;
@@ -65,5 +66,6 @@ pub use report::{
     PackReport, RefusalReport, ReplayReport, Restoration, RestoredImage, RestoredLayer, SCHEMA_VERSION,
     ToNydusReport, ToOciReport, ToolReport, UnpackReport, WayBack,
 };
-pub use to_nydus::{Lost, LostEntry, MergeError, MergeLayer, merge, to_nydus};
+pub use rootfs::{Rootfs, RootfsError};
+pub use to_nydus::{Lost, LostEntry, MergeError, MergeLayer, merge, to_nydus, to_nydus_stream};
 pub use to_oci::to_oci;

@@ -219,6 +219,11 @@ impl ToNydusOptions {
         }
     }
 
+    /// Whether every layer is read from front to end once, so that it may come from a pipe.
+    pub fn reads_once(&self) -> bool {
+        self.replay != Replay::Proven && !self.oci_ref && !self.tarfs
+    }
+
     /// The same with what follows from them.
     pub(crate) fn effective(&self) -> Self {
         let mut options = self.clone();

@@ -5,13 +5,17 @@
 mod support;
 
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 use support::cli::{Run, json as read_json, json_root, latest, ok, ok_bytes, run, snapshot};
 use support::oci::{Compression, Layer, Layout};
 use support::tars::Tar;
 use support::tools::Tool;
+use support::tree::{Ignore, Tree};
 use support::{require, sha256_hex};
 
 /// A layer with one file, big enough to have content.
@@ -343,4 +347,153 @@ fn hostile_archives() {
     fs::write(&file, Tar::new().file("oci-layout", marker).file("index.json", index.to_string()).finish())
         .unwrap();
     refused(&oci, 4, "no content for sha256:000");
+}
+
+#[test]
+fn directories_of_skopeo() {
+    require!("skopeo");
+    let dir = tempfile::tempdir().unwrap();
+    let plain = dir.path().join("plain");
+    Layout { index: true, ..Layout::of(layers()) }.write(&plain);
+    let copied = dir.path().join("dir");
+    let name = format!("dir:{}", copied.display());
+    let skopeo = |how: &[&str]| {
+        let _ = fs::remove_dir_all(&copied);
+        let fixed = ["copy", "--insecure-policy", "--preserve-digests"];
+        let ends = [latest(&plain), name.clone()];
+        Tool::get("skopeo").run(fixed.iter().chain(how).copied().chain(ends.iter().map(String::as_str)));
+    };
+    for how in [&[][..], &["--all"]] {
+        skopeo(how);
+        let (there, back) = (dir.path().join("there"), dir.path().join("back"));
+        nydus(&name, &latest(&there));
+        let back = ok(["to-oci", "-q", &latest(&there), &latest(&back)]);
+        let own = sha256_hex(&fs::read(copied.join("manifest.json")).unwrap());
+        assert_eq!(digest(&back), format!("sha256:{own}"), "{how:?}");
+        ok(["check", "-q", &format!("{name}@sha256:{own}")]);
+        fs::remove_dir_all(&there).unwrap();
+    }
+    let pinned = run(["check", &format!("{name}@sha256:{}", "0".repeat(64))]);
+    assert_eq!(pinned.code, Some(3), "{pinned:?}");
+    for (path, says) in
+        [(plain, "has no file manifest.json"), (dir.path().join("gone"), "there is no directory")]
+    {
+        let refused = run(["check", &format!("dir:{}", path.display())]);
+        assert_eq!(refused.code, Some(4), "{refused:?}");
+        assert!(refused.stderr.contains(says), "{}", refused.stderr);
+    }
+}
+
+/// `to-nydus tar:-` with `bytes` on standard input.
+fn piped(bytes: &[u8], target: &str, options: &[&str]) -> Run {
+    let mut command = support::cli::command();
+    command.args(["to-nydus", "-q", "tar:-", target]).args(options);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // A run that fails reads no further.
+    let _ = stdin.write_all(bytes);
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Run { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+#[test]
+fn a_tar_in_a_file_and_from_a_pipe() {
+    let dir = tempfile::tempdir().unwrap();
+    for (number, compression) in
+        [Compression::None, Compression::Gzip, Compression::Zstd].into_iter().enumerate()
+    {
+        let layer = layer("alone", compression);
+        let file = dir.path().join("layer");
+        fs::write(&file, layer.blob()).unwrap();
+        let source = format!("tar:{}", file.display());
+        let manifest = there_and_back(dir.path(), &source, &[layer.blob()]);
+        let config = manifest["config"]["digest"].as_str().unwrap();
+        let config = read_json(&dir.path().join("back"), config);
+        assert_eq!(config["architecture"], "amd64");
+
+        // Read once, converted while it comes: the same image.
+        let of = |name: &str| latest(&dir.path().join(format!("{name}{number}")));
+        let replay = ["--replay", "tar"];
+        let from_pipe = piped(&layer.blob(), &of("pipe"), &replay);
+        assert_eq!(from_pipe.code, Some(0), "{from_pipe:?}");
+        let from_file = ok(["to-nydus", "-q", "--replay", "tar", &source, &of("file")]);
+        assert_eq!(digest(&from_pipe), digest(&from_file));
+        // Read twice, so kept for a while.
+        let proven = piped(&layer.blob(), &of("proven"), &["--replay", "proven"]);
+        let back = ok(["to-oci", "-q", &of("proven"), &of("back")]);
+        assert_eq!(proven.code, Some(0), "{proven:?}");
+        let root = read_json(&dir.path().join(format!("back{number}")), &digest(&back));
+        assert_eq!(root["layers"][0]["digest"], format!("sha256:{}", sha256_hex(&layer.blob())));
+    }
+    let arm = piped(
+        &layer("x", Compression::None).tar,
+        &latest(&dir.path().join("arm")),
+        &["--platform", "linux/arm64"],
+    );
+    assert_eq!(arm.code, Some(0), "{arm:?}");
+    ok(["ls", "--platform", "linux/arm64", &latest(&dir.path().join("arm")), "/etc"]);
+
+    let target = dir.path().join("bad");
+    for (bytes, says) in
+        [(&layer("x", Compression::Gzip).blob()[..50], "truncated"), (&[b'x'; 2000], "tar:-")]
+    {
+        let refused = piped(bytes, &latest(&target), &[]);
+        assert!(refused.code != Some(0) && refused.stderr.contains(says), "{refused:?}");
+        assert!(!target.exists());
+    }
+    let gone = run(["check", &format!("tar:{}", target.display())]);
+    assert_eq!(gone.code, Some(4), "{gone:?}");
+    for target in ["docker-archive:x", "dir:x", "rootfs:x", "tar:x", "tar:-"] {
+        let refused = run(["to-nydus", "rootfs:.", target]);
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_directory_tree() {
+    require!("root", "umoci", "cp");
+    let dir = tempfile::tempdir().unwrap();
+    let tree = dir.path().join("tree");
+    fs::create_dir_all(tree.join("usr/bin")).unwrap();
+    fs::create_dir(tree.join("empty")).unwrap();
+    fs::write(tree.join("usr/bin/tool"), "#!/bin/sh\n".repeat(3000)).unwrap();
+    fs::hard_link(tree.join("usr/bin/tool"), tree.join("usr/bin/again")).unwrap();
+    fs::write(tree.join("usr/a.txt"), "sorts before the directory's files").unwrap();
+    fs::write(tree.join("none"), "").unwrap();
+    std::os::unix::fs::symlink("/etc/../tool", tree.join("usr/bin/link")).unwrap();
+    std::os::unix::fs::chown(tree.join("usr/a.txt"), Some(1234), Some(70000)).unwrap();
+    fs::set_permissions(tree.join("usr/bin/tool"), fs::Permissions::from_mode(0o4751)).unwrap();
+    let node = |name: &str, kind, device| {
+        let mode = rustix::fs::Mode::from_raw_mode(0o640);
+        rustix::fs::mknodat(rustix::fs::CWD, tree.join(name), kind, mode, device).unwrap();
+    };
+    node("fifo", rustix::fs::FileType::Fifo, 0);
+    node("zero", rustix::fs::FileType::CharacterDevice, rustix::fs::makedev(1, 5));
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(tree.join("usr/a.txt"), "user.note", b"kept\n1", flags).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(tree.join("socket")).unwrap();
+
+    let source = format!("rootfs:{}", tree.display());
+    let (there, back) = (dir.path().join("there"), dir.path().join("back"));
+    let converted = ok(["to-nydus", "--progress", "none", &source, &latest(&there)]);
+    assert!(converted.stderr.contains("/socket is a socket"), "{}", converted.stderr);
+    ok(["check", "-q", &latest(&there)]);
+    ok(["check", "-q", &source]);
+    ok(["to-oci", "-q", &latest(&there), &latest(&back)]);
+    let unpacked = support::umoci::unpack(&back, "latest", &dir.path().join("unpacked"));
+    let mut expected = Tree::read(&tree);
+    expected.0.remove(&b"socket"[..]);
+    Tree::read(&unpacked).assert_same(&expected, &Ignore::default());
+
+    // Another copy of the tree, with other inodes in another order, is the same image.
+    let copy = dir.path().join("copy");
+    Tool::get("cp").run(["-a".as_ref(), tree.as_os_str(), copy.as_os_str()]);
+    let again =
+        ok(["to-nydus", "-q", &format!("rootfs:{}", copy.display()), &latest(&dir.path().join("again"))]);
+    assert_eq!(digest(&again), digest(&converted));
+    let missing = run(["check", &format!("rootfs:{}/gone", tree.display())]);
+    assert_eq!(missing.code, Some(4), "{missing:?}");
 }

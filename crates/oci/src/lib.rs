@@ -3,7 +3,7 @@
 //! | module | subject |
 //! |---|---|
 //! | [`reference`](mod@reference) | what users type: `docker://…`, `oci:DIR:ref`, `tar:-`, … |
-//! | [`archive`] | OCI layouts in a tar as [`Source`] and [`Sink`]; what `docker save` writes as [`Source`] |
+//! | [`archive`] | OCI layouts in a tar as [`Source`] and [`Sink`]; `docker save`, skopeo's `dir:`, single layers as [`Source`] |
 //! | [`layout`] | OCI layout directories as [`Source`] and [`Sink`] |
 //! | `registry` | registries as [`Source`] and [`Sink`] (feature `registry`) |
 //! | [`image`] | manifests, indexes, configs, platforms: classified, checked, nothing lost |
@@ -36,7 +36,9 @@ mod transfer;
 mod ustar;
 mod verify;
 
-pub use archive::{ArchiveError, DockerArchiveSource, OciArchiveSink, OciArchiveSource};
+pub use archive::{
+    ArchiveError, DirSource, DockerArchiveSource, LayerSource, OciArchiveSink, OciArchiveSource,
+};
 pub use compression::{Compression, DecompressError, Decompressor, Watch, decompress, decompress_watched};
 pub use descriptor::{Annotations, Blob, Descriptor};
 pub use digest::{Algorithm, DiffId, Digest, DigestError, Hasher, HashingReader, HashingWriter};

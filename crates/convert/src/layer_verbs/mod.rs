@@ -23,4 +23,5 @@ pub use error::VerbError;
 pub use layer_bootstrap::LayerBootstrap;
 pub use merge::{MergedLayers, merge_layers};
 pub use pack::{PackLayerOptions, pack_layer};
+pub(crate) use streams::StreamSource;
 pub use unpack::{UnpackFiles, unpack_layer};

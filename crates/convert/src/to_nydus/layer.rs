@@ -24,7 +24,7 @@ use super::way_back::Layer;
 use crate::dictionary::ChunkDictionary;
 use crate::error::{Kind, LayerFailure};
 use crate::observer::{LayerLabel, Observer, Stop};
-use crate::options::{Fidelity, FsOptions, Replay, Resources};
+use crate::options::{Fidelity, FsOptions, Replay, Resources, ToNydusOptions};
 use crate::prefetch::Prefetch;
 use crate::readahead::ReadAhead;
 use crate::replay::{CHUNKS_SECTION, chunk_records};
@@ -89,7 +89,33 @@ pub struct LayerRun<'a> {
     pub stop: &'a Stop,
 }
 
-impl LayerRun<'_> {
+impl<'a> LayerRun<'a> {
+    /// What these options ask for.
+    pub fn new(
+        (source, sink): (&'a dyn Source, &'a dyn Sink),
+        options: &'a ToNydusOptions,
+        pool: &'a Pool,
+        observer: &'a dyn Observer,
+        stop: &'a Stop,
+    ) -> Self {
+        Self {
+            source,
+            sink,
+            fs: options.fs,
+            oci_ref: options.oci_ref,
+            tarfs: options.tarfs,
+            replay: options.replay,
+            fidelity: options.fidelity,
+            dictionary: options.chunk_dict.as_ref(),
+            prefetch: &options.prefetch,
+            resources: options.resources,
+            tmpdir: options.tmpdir.as_deref(),
+            pool,
+            observer,
+            stop,
+        }
+    }
+
     /// Converts one layer. Asked again and again, `give_up` says whether the result is still wanted.
     pub fn convert(
         &self,

@@ -12,6 +12,7 @@ pub(crate) mod layer;
 mod layers;
 pub(crate) mod merge;
 mod oci_ref;
+mod streamed;
 mod tape;
 mod tarfs;
 pub(crate) mod unread;
@@ -42,6 +43,7 @@ pub use entries::{Lost, LostEntry};
 use layer::{ConvertedLayer, LayerRun};
 use layers::{LayerKey, convert_layers};
 pub use merge::{MergeError, MergeLayer, merge};
+pub use streamed::to_nydus_stream;
 
 /// Converts the image or index behind `source` and publishes the result in `sink`.
 ///
@@ -53,6 +55,18 @@ pub fn to_nydus(
     observer: &dyn Observer,
     stop: &Stop,
 ) -> Result<ToNydusReport, Error> {
+    check_options(options)?;
+    let options = &options.effective();
+    let pool = Pool::new(options.resources.jobs);
+    let mut conversion =
+        Conversion::new(LayerRun::new((source, sink.as_ref()), options, &pool, observer, stop), options);
+    let root = conversion.convert(source.root(), 0)?;
+    let found = conversion.finish(source)?;
+    publish(root, found, (source_name, sink, target_name), stop)
+}
+
+/// Whether the options go together.
+fn check_options(options: &ToNydusOptions) -> Result<(), Error> {
     options.fs.check()?;
     if let Some(dictionary) = &options.chunk_dict {
         dictionary.check(&options.fs)?;
@@ -61,41 +75,16 @@ pub fn to_nydus(
         }
     }
     options.check_form()?;
-    let options = &options.effective();
-    let pool = Pool::new(options.resources.jobs);
-    let run = LayerRun {
-        source,
-        sink: sink.as_ref(),
-        fs: options.fs,
-        oci_ref: options.oci_ref,
-        tarfs: options.tarfs,
-        replay: options.replay,
-        fidelity: options.fidelity,
-        dictionary: options.chunk_dict.as_ref(),
-        prefetch: &options.prefetch,
-        resources: options.resources,
-        tmpdir: options.tmpdir.as_deref(),
-        pool: &pool,
-        observer,
-        stop,
-    };
-    let mut conversion = Conversion {
-        run,
-        options,
-        done: HashMap::new(),
-        indexes: Vec::new(),
-        images: Vec::new(),
-        losses: Vec::new(),
-    };
-    let root = conversion.convert(source.root(), 0)?;
-    let Conversion { images, losses, .. } = conversion;
-    if !images.iter().any(|image| image.action != Action::Carried) {
-        let wanted = options.platforms.to_string();
-        return Err(Error::NoSuchPlatform { wanted, available: available(source)? });
-    }
-    if options.fidelity == Fidelity::Strict && !losses.is_empty() {
-        return Err(Error::NotFaithful { losses });
-    }
+    Ok(())
+}
+
+/// Gives the result its name, and the report.
+fn publish(
+    root: Descriptor,
+    (images, losses): (Vec<ImageReport>, Vec<LossReport>),
+    (source_name, sink, target_name): (&Reference, Box<dyn Sink>, &Reference),
+    stop: &Stop,
+) -> Result<ToNydusReport, Error> {
     if let Some(signal) = stop.requested() {
         return Err(Error::Interrupted { signal });
     }
@@ -126,13 +115,40 @@ struct Conversion<'a> {
     options: &'a ToNydusOptions,
     /// Layers that are done: many images of an index share some.
     done: HashMap<LayerKey, ConvertedLayer>,
+    /// Those of them that no image has used yet.
+    fresh: HashSet<LayerKey>,
     /// The indexes on the way to the image being converted, the outermost first.
     indexes: Vec<OriginIndex>,
     images: Vec<ImageReport>,
     losses: Vec<LossReport>,
 }
 
-impl Conversion<'_> {
+impl<'a> Conversion<'a> {
+    fn new(run: LayerRun<'a>, options: &'a ToNydusOptions) -> Self {
+        Self {
+            run,
+            options,
+            done: HashMap::new(),
+            fresh: HashSet::new(),
+            indexes: Vec::new(),
+            images: Vec::new(),
+            losses: Vec::new(),
+        }
+    }
+
+    /// What became of the images; an error if none is there that was asked for, or if too much was lost.
+    fn finish(self, source: &dyn Source) -> Result<(Vec<ImageReport>, Vec<LossReport>), Error> {
+        let Self { images, losses, options, .. } = self;
+        if !images.iter().any(|image| image.action != Action::Carried) {
+            let wanted = options.platforms.to_string();
+            return Err(Error::NoSuchPlatform { wanted, available: available(source)? });
+        }
+        if options.fidelity == Fidelity::Strict && !losses.is_empty() {
+            return Err(Error::NotFaithful { losses });
+        }
+        Ok((images, losses))
+    }
+
     /// Converts what a descriptor names; gives what stands in its place.
     fn convert(&mut self, descriptor: &Descriptor, depth: usize) -> Result<Descriptor, Error> {
         match images::read(self.run.source, descriptor, depth == 0)? {
@@ -216,7 +232,9 @@ impl Conversion<'_> {
 
     fn convert_image(&mut self, found: &Found, manifest: &Manifest) -> Result<Descriptor, Error> {
         let config = images::read_config(self.run.source, manifest)?;
-        let earlier: HashSet<LayerKey> = self.done.keys().copied().collect();
+        let fresh = std::mem::take(&mut self.fresh);
+        let earlier: HashSet<LayerKey> =
+            self.done.keys().copied().filter(|key| !fresh.contains(key)).collect();
         let keys = LayerKey::all(manifest, &config);
         convert_layers(&self.run, found.label(), manifest, &config, &mut self.done)?;
         let layers: Vec<&ConvertedLayer> = keys.iter().filter_map(|key| self.done.get(key)).collect();

@@ -1,4 +1,4 @@
-//! Images in one file: OCI layouts in a tar, and what `docker save` writes.
+//! Images in files: OCI layouts in a tar, what `docker save` writes, skopeo's directories, and single layers.
 //!
 //! ```text
 //!   oci-layout  index.json  blobs/sha256/<hex> …                    an OCI layout
@@ -9,7 +9,9 @@
 //! decompressed into a temporary file without a name first. Names are looked up and never become paths of this machine;
 //! links are followed inside the archive only.
 
+mod dir;
 mod docker;
+mod layer;
 mod members;
 mod oci;
 mod parts;
@@ -19,7 +21,9 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+pub use dir::DirSource;
 pub use docker::DockerArchiveSource;
+pub use layer::LayerSource;
 pub use oci::OciArchiveSource;
 pub(crate) use parts::{Part, Parts};
 pub use sink::OciArchiveSink;
@@ -118,6 +122,18 @@ pub enum ArchiveError {
         /// The archive.
         path: PathBuf,
     },
+    /// There is no such directory.
+    #[error("there is no directory {}", path.display())]
+    NoDirectory {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// Not a directory that skopeo wrote.
+    #[error("{} is not an image in a directory (dir:): it has no file manifest.json", path.display())]
+    NotADir {
+        /// The directory.
+        path: PathBuf,
+    },
     /// No image of this name.
     #[error("{} has no image \"{wanted}\"; it has: {}", path.display(), available.join(", "))]
     NoImage {
@@ -143,10 +159,14 @@ impl ArchiveError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound { .. }
+            | Self::NoDirectory { .. }
             | Self::Missing { .. }
             | Self::MissingBlob { .. }
             | Self::NoImage { .. } => ErrorKind::NotFound,
-            Self::NotAFile { .. } | Self::NotDocker { .. } | Self::Ambiguous { .. } => ErrorKind::Unsupported,
+            Self::NotAFile { .. }
+            | Self::NotADir { .. }
+            | Self::NotDocker { .. }
+            | Self::Ambiguous { .. } => ErrorKind::Unsupported,
             Self::NotATar { .. }
             | Self::Truncated { .. }
             | Self::Twice { .. }

@@ -19,7 +19,9 @@ References:
   [docker://][HOST/]REPOSITORY[:TAG][@DIGEST]   an image in a registry; without a host, on Docker's
   oci:DIR[:REF][@DIGEST]                        an OCI image layout in a directory
   oci-archive:FILE[:REF][@DIGEST]               an OCI image layout in a tar
-  docker-archive:FILE[:NAME[:TAG]|:@N]          what docker save and podman save write (source)";
+  docker-archive:FILE[:NAME[:TAG]|:@N]          what docker save and podman save write (source)
+  dir:DIR[@DIGEST]                              what skopeo copy writes to dir: (source)
+  tar:FILE, tar:-, rootfs:DIR                   one layer: a tar, a tar from a pipe, a directory tree (source)";
 
 /// Converts OCI and Docker images to Nydus images, and back.
 #[derive(Debug, Parser)]

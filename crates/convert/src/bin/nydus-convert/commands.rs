@@ -12,13 +12,13 @@ use nydus_convert::inspect::{InspectOptions, inspect};
 use nydus_convert::oci::Platform;
 use nydus_convert::rafs::EntryPath;
 use nydus_convert::{
-    CheckReport, Error, RefusalReport, Restoration, SCHEMA_VERSION, ToNydusReport, ToOciReport, ToolReport,
-    check, open_nydus, to_nydus, to_oci,
+    CheckReport, Error, PlatformFilter, RefusalReport, Restoration, SCHEMA_VERSION, ToNydusReport,
+    ToOciReport, ToolReport, check, open_nydus, to_nydus, to_nydus_stream, to_oci,
 };
 use serde::Serialize;
 
 use crate::args::{Check, Cli, Command, Inspect, Look, Output, ToNydus, ToOci};
-use crate::ends::{open_dictionary, open_sink, open_source};
+use crate::ends::{open_dictionary, open_sink, open_source, open_source_for, open_stream};
 use crate::lower::{self, UsageError};
 use crate::values::show_size;
 use crate::{layer, progress, signals};
@@ -56,11 +56,26 @@ fn run_to_nydus(args: &ToNydus) -> Result<ExitCode> {
     // Before anything is made that an end without warning would leave behind.
     let stop = signals::stop_on_signals().context("cannot listen to signals")?;
     let (source_name, target_name) = (lower::reference(&args.source)?, lower::reference(&args.target)?);
-    let source = open_source(&source_name, &args.registries.source())?;
-    let sink = open_sink(&target_name, &source_name, &args.registries.target())?;
+    // What a tar or a directory is for, if anybody says it.
+    let platform = match &options.platforms {
+        PlatformFilter::Only(platforms) if platforms.len() == 1 => platforms[0].clone(),
+        _ => lower::unnamed_platform(),
+    };
+    let stream = if options.reads_once() { open_stream(&source_name)? } else { None };
     let observer = progress::display(&args.output);
-    let result =
-        to_nydus((source.as_ref(), &source_name), (sink, &target_name), &options, observer.as_ref(), &stop);
+    let result = match stream {
+        Some(stream) => {
+            let sink = open_sink(&target_name, &source_name, &args.registries.target())?;
+            let source = (stream, &source_name, &platform);
+            to_nydus_stream(source, (sink, &target_name), &options, observer.as_ref(), &stop)
+        }
+        None => {
+            let source = open_source_for(&source_name, &args.registries.source(), &platform)?;
+            let sink = open_sink(&target_name, &source_name, &args.registries.target())?;
+            let source = (source.as_ref(), &source_name);
+            to_nydus(source, (sink, &target_name), &options, observer.as_ref(), &stop)
+        }
+    };
     match &result {
         Err(error @ Error::NotFaithful { losses }) => {
             show_losses(losses, "cannot hold", false);

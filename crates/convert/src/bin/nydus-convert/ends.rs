@@ -1,19 +1,59 @@
 //! The two ends of a road: references opened as sources and sinks.
 
+use std::io::{Read, stdin};
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use nydus_convert::oci::{
-    DockerArchiveSource, LayoutSink, LayoutSource, OciArchiveSink, OciArchiveSource, Reference,
-    RegistryOptions, RegistrySink, RegistrySource, Sink, Source,
+    DirSource, DockerArchiveSource, LayerSource, LayoutSink, LayoutSource, OciArchiveSink, OciArchiveSource,
+    Platform, Reference, RegistryOptions, RegistrySink, RegistrySource, Sink, Source,
 };
-use nydus_convert::{ChunkDictionary, Error};
+use nydus_convert::{ChunkDictionary, Error, Rootfs};
 
 use crate::lower::{self, UsageError};
 
 /// Opens what a reference leads to.
 pub fn open_source(reference: &Reference, options: &RegistryOptions) -> Result<Box<dyn Source>> {
+    open_source_for(reference, options, &lower::unnamed_platform())
+}
+
+/// A layer without an image around it, which can be read as it comes: a pipe, or a directory tree. None of other sources.
+pub fn open_stream(reference: &Reference) -> Result<Option<Box<dyn Read + Send>>> {
     Ok(match reference {
+        Reference::Tar { file: None } => Some(Box::new(stdin())),
+        Reference::Rootfs { dir } => Some(read_rootfs(dir)?),
+        _ => None,
+    })
+}
+
+/// A directory tree as a tar; what cannot be in one is told.
+fn read_rootfs(dir: &Path) -> Result<Box<dyn Read + Send>> {
+    let rootfs = Rootfs::scan(dir).map_err(Error::from)?;
+    for socket in rootfs.sockets() {
+        eprintln!("note: {socket} is a socket, which no layer can hold: left out");
+    }
+    rootfs.into_tar().with_context(|| format!("cannot read {}", dir.display()))
+}
+
+/// As [`open_source`]; a layer without an image around it becomes an image for `platform`.
+pub fn open_source_for(
+    reference: &Reference,
+    options: &RegistryOptions,
+    platform: &Platform,
+) -> Result<Box<dyn Source>> {
+    let name = reference.to_string();
+    let spool = |stream: Box<dyn Read + Send>| {
+        LayerSource::spool(stream, Path::new(&name), platform, &options.staging())
+    };
+    Ok(match reference {
+        Reference::Dir { dir, digest } => {
+            Box::new(DirSource::open(dir, digest.as_ref()).map_err(Error::from)?)
+        }
+        Reference::Tar { file: Some(file) } => {
+            Box::new(LayerSource::open(file, platform, &options.staging()).map_err(Error::from)?)
+        }
+        Reference::Tar { file: None } => Box::new(spool(Box::new(stdin())).map_err(Error::from)?),
+        Reference::Rootfs { dir } => Box::new(spool(read_rootfs(dir)?).map_err(Error::from)?),
         Reference::Registry(name) => Box::new(RegistrySource::open(name, options).map_err(Error::from)?),
         Reference::Oci { dir, name, digest } => {
             Box::new(LayoutSource::open(dir, name.as_deref(), digest.as_ref()).map_err(Error::from)?)
@@ -25,7 +65,6 @@ pub fn open_source(reference: &Reference, options: &RegistryOptions) -> Result<B
         Reference::DockerArchive { file, name } => Box::new(
             DockerArchiveSource::open(file, name.as_deref(), options.staging()).map_err(Error::from)?,
         ),
-        other => return Err(UsageError::unsupported(other, lower::SOURCE).into()),
     })
 }
 
@@ -64,6 +103,6 @@ pub fn open_sink(
         Reference::OciArchive { file, name, .. } => {
             Box::new(OciArchiveSink::create(file, name.as_deref()).map_err(in_target)?)
         }
-        other => return Err(UsageError::unsupported(other, lower::TARGET).into()),
+        other => return Err(UsageError::no_target(other).into()),
     })
 }

@@ -13,17 +13,12 @@ use thiserror::Error;
 
 use crate::args;
 
-/// What a reference is used as.
-pub const SOURCE: &str = "source";
-/// What a reference is used as.
-pub const TARGET: &str = "target";
-
 /// Arguments that each parse but mean nothing together.
 #[derive(Debug, Error)]
 pub enum UsageError {
-    /// A kind of reference that does not work here.
-    #[error("{reference}: this kind of reference is not supported as a {role} yet")]
-    Reference { reference: String, role: &'static str },
+    /// A kind of reference that is only read.
+    #[error("{reference}: images are not written there; targets are docker://, oci: and oci-archive:")]
+    NoTarget { reference: String },
     /// Options of the format that mean nothing together.
     #[error(transparent)]
     Format(#[from] FsOptionsError),
@@ -59,9 +54,9 @@ pub enum UsageError {
 }
 
 impl UsageError {
-    /// The reference is understood, but not yet supported as a `role`.
-    pub fn unsupported(reference: &Reference, role: &'static str) -> Self {
-        Self::Reference { reference: reference.to_string(), role }
+    /// The reference is understood, and cannot be written to.
+    pub fn no_target(reference: &Reference) -> Self {
+        Self::NoTarget { reference: reference.to_string() }
     }
 }
 
@@ -187,6 +182,12 @@ impl args::Resources {
             max_layer_size: self.max_layer_size.unwrap_or(default.max_layer_size),
         }
     }
+}
+
+/// What a tar or a directory is for that says nothing of a platform: not this machine's, for the same input is the same
+/// image everywhere.
+pub fn unnamed_platform() -> Platform {
+    Platform::new("linux", "amd64")
 }
 
 /// `all`, or a list of platforms.

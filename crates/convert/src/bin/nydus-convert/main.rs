@@ -75,11 +75,8 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     if error.downcast_ref::<drop_in::Refusal>().is_some() {
         return 2;
     }
-    match error.downcast_ref::<lower::UsageError>() {
-        // It may well exist; this program cannot use it.
-        Some(lower::UsageError::Reference { role: lower::SOURCE, .. }) => return 4,
-        Some(_) => return 2,
-        None => {}
+    if error.downcast_ref::<lower::UsageError>().is_some() {
+        return 2;
     }
     if let Some(Error::Verb(VerbError::ProvenStream)) = error.downcast_ref::<Error>() {
         return 2;
