@@ -7,6 +7,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use nydus_builder::{
     Prefetch, TarballBuilder, WhiteoutSpec,
 };
 use nydus_convert::inspect::{InspectOptions, inspect};
-use nydus_convert::layer_verbs::{LayerBootstrap, merge_layers};
+use nydus_convert::layer_verbs::{LayerBootstrap, TarBootstrapOptions, bootstrap_of_tar, merge_layers};
 use nydus_convert::oci::{LayoutSink, LayoutSource, Platform, Reference};
 use nydus_convert::rafs::{ChunkSize, EntryPath, InodeKind};
 use nydus_convert::{
@@ -199,13 +200,22 @@ fn without_flag(mut bootstrap: Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
-fn layers_of_the_builder_are_merged() {
+fn layers_are_the_builders_and_merged() {
     let dir = tempdir().unwrap();
     let (names, _) = build(dir.path(), 0x2_0000);
     let jobs = Resources::default().jobs;
     let layers = names[..2].iter().map(|name| LayerBootstrap::read(name, None, jobs).unwrap()).collect();
     let merged = merge_layers(layers, &nydus_convert::Prefetch::default()).unwrap();
     assert!(merged.bootstrap == without_flag(fs::read(&names[2]).unwrap()));
+    for (tar, theirs) in tars().into_iter().zip(&names) {
+        let options = TarBootstrapOptions {
+            chunk_size: ChunkSize::new(0x2_0000).unwrap(),
+            ..TarBootstrapOptions::default()
+        };
+        let tar: Box<dyn Read + Send> = Box::new(Cursor::new(tar));
+        let ours = bootstrap_of_tar((tar, "tar"), &options, &Stop::new()).unwrap();
+        assert!(ours.bootstrap == without_flag(fs::read(theirs).unwrap()));
+    }
 }
 
 #[test]

@@ -10,10 +10,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
 use flate2::write::GzEncoder;
 use serde_json::Value;
-use support::cli::{convert, json, latest, ok, run};
+use support::cli::{convert, extract_bootstrap, json, latest, ok, run};
+use support::converter::our_builder;
 use support::oci::{Compression, Dialect, Image, Layer, Layout};
 use support::sha256_hex;
 use support::tars::Tar;
@@ -226,4 +228,67 @@ fn what_makes_no_sense_is_refused_by_name() {
         refused.code,
         refused.stderr
     );
+}
+
+/// What our program says by the reference builder's name.
+fn builder(dir: &Path, args: &[&str]) -> Output {
+    Command::new(our_builder(dir)).args(args).stdin(Stdio::null()).output().unwrap()
+}
+
+/// The command lines of the snapshotter's tarfs mode: the tar comes through a pipe, and the caller keeps it.
+#[test]
+fn the_drop_in_makes_the_same_bootstraps() {
+    let dir = tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let mut layers = Vec::new();
+    for (number, tar) in tars().iter().enumerate() {
+        let (pipe, boot, json) =
+            (at(&format!("pipe{number}")), at(&format!("{number}.boot")), at("out.json"));
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let id = sha256_hex(tar);
+        let create = ["create", "--type", "tar-tarfs", "--bootstrap", &boot, "--blob-dir", &at("blobs")];
+        // Told or found out, the id is the same.
+        let told = if number == 0 { vec!["--blob-id", &id] } else { Vec::new() };
+        let output = std::thread::scope(|scope| {
+            scope.spawn(|| fs::write(&pipe, tar).unwrap());
+            builder(dir.path(), &[&create[..], &told, &["--output-json", &json, &pipe]].concat())
+        });
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let result: Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
+        assert_eq!(
+            (&result["blobs"][0], &result["bootstrap"]),
+            (&Value::from(id), &Value::from(boot.clone()))
+        );
+        layers.push(boot);
+    }
+    let merged = at("merged.boot");
+    let merge = ["merge", "--bootstrap", &merged, &layers[0], &layers[1]];
+    assert!(builder(dir.path(), &merge).status.success());
+    assert!(builder(dir.path(), &["check", "--bootstrap", &merged]).status.success());
+    let report = make(dir.path(), Layout::of(tars().map(|tar| plain(&tar))), &[]);
+    let digest = report["digest"].as_str().unwrap();
+    let ours = extract_bootstrap(&dir.path().join("nydus"), digest, &dir.path().join("image.boot"));
+    assert!(fs::read(merged).unwrap() == fs::read(ours).unwrap());
+
+    // With chunks of blobs they do not mix.
+    let (tar, blob) = (at("0.tar"), at("0.blob"));
+    fs::write(&tar, &tars()[0]).unwrap();
+    let pack = ["create", "--type", "tar-rafs", "--blob-inline-meta", "--blob", &blob, &tar];
+    assert!(builder(dir.path(), &pack).status.success());
+    let mixed = builder(dir.path(), &["merge", "--bootstrap", &at("no"), &layers[0], &blob]);
+    assert!(!mixed.status.success() && String::from_utf8_lossy(&mixed.stderr).contains("kind of blobs"));
+    let (no, fixed) = (at("no"), ["create", "--type", "tar-tarfs"]);
+    for (options, named) in [
+        (&[][..], "--bootstrap"),
+        (&["--bootstrap", &no, "--blob", &no], "--blob"),
+        (&["--bootstrap", &no, "--blob-inline-meta"], "--blob-inline-meta"),
+        (&["--bootstrap", &no, "--fs-version", "5"], "--fs-version"),
+        (&["--bootstrap", &no, "--chunk-dict", "bootstrap=x"], "--chunk-dict"),
+        (&["--bootstrap", &no, "--encrypt"], "ocicrypt"),
+    ] {
+        let output = builder(dir.path(), &[&fixed[..], options, &[&tar]].concat());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && stderr.contains(named), "{options:?}: {stderr}");
+        assert!(!Path::new(&no).exists());
+    }
 }

@@ -16,6 +16,7 @@ mod layer_bootstrap;
 mod merge;
 mod pack;
 mod streams;
+mod tar_bootstrap;
 mod unpack;
 
 pub use check::check_bootstrap;
@@ -24,4 +25,5 @@ pub use layer_bootstrap::LayerBootstrap;
 pub use merge::{MergedLayers, merge_layers};
 pub use pack::{PackLayerOptions, pack_layer};
 pub(crate) use streams::StreamSource;
+pub use tar_bootstrap::{TarBootstrap, TarBootstrapOptions, bootstrap_of_tar};
 pub use unpack::{UnpackFiles, unpack_layer};

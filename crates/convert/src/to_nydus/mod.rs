@@ -14,7 +14,7 @@ pub(crate) mod merge;
 mod oci_ref;
 mod streamed;
 mod tape;
-mod tarfs;
+pub(crate) mod tarfs;
 pub(crate) mod unread;
 mod watch;
 mod way_back;

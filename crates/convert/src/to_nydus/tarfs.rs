@@ -14,11 +14,11 @@ use nydus_convert_oci::{
     self as oci, Algorithm, Compression, Descriptor, DiffId, PrehashedBlobWriter, decompress_watched,
 };
 use nydus_convert_rafs::{
-    Blob, BlobFeatures, BlobId, BlobName, Chunk, ChunkRef, CiLocation, Cipher, Compressor, Digester,
-    FsVersion, limits,
+    Blob, BlobFeatures, BlobId, BlobName, Chunk, ChunkRef, ChunkSize, CiLocation, Cipher, Compressor,
+    Digester, FsVersion, limits,
 };
 
-use super::entries::{Entries, EntryOptions};
+use super::entries::{Contents, Entries, EntryOptions};
 use super::layer::{ConvertedLayer, Counted, LayerRun, PlainTar};
 use super::merge::MergeLayer;
 use super::watch::EncoderWatch;
@@ -91,34 +91,15 @@ impl LayerRun<'_> {
         let tee = Tee { inner: ReadAhead::new(plain).map_err(LayerFailure::Thread)?, out };
         let plain = PlainTar::new(tee, true);
         let window_bytes = self.resources.window_bytes / self.resources.parallel_layers;
-        let options = EntryOptions {
-            version: FsVersion::V6,
-            chunk_size: self.fs.chunk_size,
-            max_content: limit,
-            record: false,
-            salvage: false,
-            // Nothing is moved, so nothing is moved to the front.
-            prefetch: &Prefetch::default(),
-            tmpdir: None,
-            offsets: true,
-            proceed: &should_stop,
-        };
-        let mut entries = Entries::new(plain, Buffers::new(window_bytes), options);
-        let mut lengths: Vec<u32> = Vec::new();
-        for group in entries.by_ref() {
-            // A chunk has at most 16 MiB.
-            lengths.extend(group?.chunks().map(|chunk| chunk.len() as u32));
-            self.observer.layer_advanced(label, advanced.take());
-        }
-        let (plain, mut contents, _) = entries.finish()?;
+        let bounds = Bounds { chunk_size: self.fs.chunk_size, window_bytes, max_content: limit };
+        let advance = || self.observer.layer_advanced(label, advanced.take());
+        let ReadTar { source: plain, contents, lengths } = read_tar(plain, &bounds, &should_stop, advance)?;
         let (Tee { inner: ahead, out }, actual, tar_bytes) = plain.finish();
         self.observer.layer_advanced(label, advanced.take());
         if let Some(actual) = actual.map(DiffId).filter(|actual| actual != diff_id) {
             return Err(LayerFailure::DiffId { expected: *diff_id, actual });
         }
         let blob = blob(id, tar_bytes, &contents.offsets, &lengths)?;
-        let indexes: Vec<u32> = (0..).take(lengths.len()).collect();
-        contents.place_chunks(&indexes, |index| ChunkRef { blob: 0, index });
 
         let identified = ahead.finish().and_then(|plain| plain.into_watch().finish());
         let known = Layer { descriptor: layer, diff_id: *diff_id, tar_size: tar_bytes, compression };
@@ -157,6 +138,58 @@ impl LayerRun<'_> {
     }
 }
 
+/// How a tar is read.
+pub(crate) struct Bounds {
+    /// Length of a chunk.
+    pub(crate) chunk_size: ChunkSize,
+    /// Memory for content under way.
+    pub(crate) window_bytes: usize,
+    /// Bytes that all files together may have.
+    pub(crate) max_content: u64,
+}
+
+/// A tar that was read to its end.
+pub(crate) struct ReadTar<R> {
+    /// What it was read from.
+    pub(crate) source: R,
+    /// What it holds; the chunks of files are numbered in the order of the tar.
+    pub(crate) contents: Contents,
+    /// Bytes of every chunk.
+    pub(crate) lengths: Vec<u32>,
+}
+
+/// Reads a plain tar. `advance` is called now and then.
+pub(crate) fn read_tar<R: Read>(
+    plain: R,
+    bounds: &Bounds,
+    proceed: &dyn Fn() -> Result<(), LayerFailure>,
+    advance: impl Fn(),
+) -> Result<ReadTar<R>, LayerFailure> {
+    let options = EntryOptions {
+        version: FsVersion::V6,
+        chunk_size: bounds.chunk_size,
+        max_content: bounds.max_content,
+        record: false,
+        salvage: false,
+        // Nothing is moved, so nothing is moved to the front.
+        prefetch: &Prefetch::default(),
+        tmpdir: None,
+        offsets: true,
+        proceed,
+    };
+    let mut entries = Entries::new(plain, Buffers::new(bounds.window_bytes), options);
+    let mut lengths: Vec<u32> = Vec::new();
+    for group in entries.by_ref() {
+        // A chunk has at most 16 MiB.
+        lengths.extend(group?.chunks().map(|chunk| chunk.len() as u32));
+        advance();
+    }
+    let (source, mut contents, _) = entries.finish()?;
+    let indexes: Vec<u32> = (0..).take(lengths.len()).collect();
+    contents.place_chunks(&indexes, |index| ChunkRef { blob: 0, index });
+    Ok(ReadTar { source, contents, lengths })
+}
+
 /// What bootstraps know the tar by.
 fn id(diff_id: &DiffId) -> Result<BlobId, LayerFailure> {
     let no_sha256 = LayerFailure::NoTarfs("the digest of its tar is no SHA-256");
@@ -167,7 +200,12 @@ fn id(diff_id: &DiffId) -> Result<BlobId, LayerFailure> {
 }
 
 /// The tar as a bootstrap lists it, with chunks at these offsets; `None` if it has no chunks.
-fn blob(id: BlobId, tar_bytes: u64, offsets: &[u64], lengths: &[u32]) -> Result<Option<Blob>, LayerFailure> {
+pub(crate) fn blob(
+    id: BlobId,
+    tar_bytes: u64,
+    offsets: &[u64],
+    lengths: &[u32],
+) -> Result<Option<Blob>, LayerFailure> {
     if lengths.is_empty() {
         return Ok(None);
     }

@@ -16,6 +16,9 @@ use crate::streams::{self, Target};
 
 /// Makes a blob of a layer.
 pub fn run(args: &Create) -> Result<ExitCode> {
+    if refusals::is_tarfs(args)? {
+        return super::tarfs::run(args);
+    }
     refusals::of_create(args)?;
     let Some(blob) = &args.blob else {
         let reason = "it names the file or pipe that the blob goes to";
@@ -74,7 +77,7 @@ fn open_dictionary(text: &str) -> Result<ChunkDictionary> {
 }
 
 /// Callers do not know of losses: they are told where people look.
-fn warn(losses: &[LossReport]) {
+pub fn warn(losses: &[LossReport]) {
     for loss in losses {
         tracing::warn!("{}: {}", loss.path, loss.problem);
     }

@@ -12,6 +12,7 @@ mod create;
 mod merge;
 mod refusals;
 mod result;
+mod tarfs;
 mod unpack;
 
 use std::ffi::OsStr;

@@ -18,7 +18,7 @@ pub enum Refusal {
     #[error("--log-file: logs go to stderr; send it where they should go")]
     LogFile,
     /// A kind of conversion.
-    #[error("--type {kind}: not supported; tar-rafs, targz-rafs and estargz-rafs are")]
+    #[error("--type {kind}: not supported; tar-rafs, targz-rafs, estargz-rafs and tar-tarfs are")]
     Type { kind: String },
     /// A directory as the source.
     #[error(
@@ -37,6 +37,15 @@ pub enum Refusal {
     /// A result without a place.
     #[error("{flag} is missing: {reason}")]
     Missing { flag: &'static str, reason: &'static str },
+}
+
+/// Whether a `create` is for a tar that stays as it is.
+pub fn is_tarfs(args: &Create) -> Result<bool, anyhow::Error> {
+    let RefusedByCreate { encrypt, source_type, inline_bootstrap, .. } = &args.refused;
+    if *encrypt {
+        return Err(UsageError::Encrypt.into());
+    }
+    Ok(source_type.as_ref().unwrap_or(&args.kind) == "tar-tarfs" && !*inline_bootstrap)
 }
 
 /// What of a `create` cannot be done, the first thing.

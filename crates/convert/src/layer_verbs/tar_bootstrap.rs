@@ -1,0 +1,120 @@
+//! A plain tar as a stream → the bootstrap over it. The tar itself is the blob, and whoever gives it keeps it.
+
+use std::io::Read;
+
+use nydus_convert_oci::{Algorithm, Digest, Hasher};
+use nydus_convert_rafs::{self as rafs, BlobId, ChunkSize, FsVersion, Image};
+
+use super::error::VerbError;
+use crate::error::{Error, LayerFailure};
+use crate::observer::Stop;
+use crate::options::{Fidelity, Resources};
+use crate::prefetch::Prefetch;
+use crate::report::LossReport;
+use crate::to_nydus::tarfs::{self, Bounds, ReadTar};
+
+/// Everything that `bootstrap_of_tar` can be told.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TarBootstrapOptions {
+    /// Length of a chunk.
+    pub chunk_size: ChunkSize,
+    /// Strict or lenient.
+    pub fidelity: Fidelity,
+    /// What the tar is known by; SHA-256 of the tar if not told.
+    pub blob_id: Option<BlobId>,
+    /// What clients fetch first.
+    pub prefetch: Prefetch,
+    /// Memory.
+    pub resources: Resources,
+}
+
+/// The bootstrap of one tar.
+#[derive(Debug, Clone)]
+pub struct TarBootstrap {
+    /// What it says.
+    pub image: Image,
+    /// Its bytes.
+    pub bootstrap: Vec<u8>,
+    /// What the format cannot hold.
+    pub losses: Vec<LossReport>,
+}
+
+/// Makes the bootstrap over a plain tar (tarfs), which is read from front to end, so it may be a pipe. `name` is the tar in
+/// errors.
+///
+/// # Errors
+/// Beside those of the tar: [`Error::NotFaithful`] under [`Fidelity::Strict`].
+pub fn bootstrap_of_tar(
+    (tar, name): (Box<dyn Read + Send>, &str),
+    options: &TarBootstrapOptions,
+    stop: &Stop,
+) -> Result<TarBootstrap, Error> {
+    let made = make(tar, options, stop).map_err(|failure| match failure {
+        LayerFailure::Interrupted { signal } => Error::Interrupted { signal },
+        failure => VerbError::Layer { name: name.to_owned(), source: Box::new(failure) }.into(),
+    })?;
+    if options.fidelity == Fidelity::Strict && !made.losses.is_empty() {
+        return Err(Error::NotFaithful { losses: made.losses });
+    }
+    Ok(made)
+}
+
+fn make(
+    tar: Box<dyn Read + Send>,
+    options: &TarBootstrapOptions,
+    stop: &Stop,
+) -> Result<TarBootstrap, LayerFailure> {
+    let proceed = || match stop.requested() {
+        Some(signal) => Err(LayerFailure::Interrupted { signal }),
+        None => Ok(()),
+    };
+    let bounds = Bounds {
+        chunk_size: options.chunk_size,
+        window_bytes: options.resources.window_bytes,
+        max_content: options.resources.max_layer_size,
+    };
+    let hasher = options.blob_id.is_none().then(|| Hasher::new(Algorithm::Sha256));
+    let hashed = Counted { inner: tar, hasher, count: 0 };
+    let ReadTar { source, mut contents, lengths } = tarfs::read_tar(hashed, &bounds, &proceed, || ())?;
+    let digest = source.hasher.map(Hasher::finish);
+    let id =
+        options.blob_id.or_else(|| digest.as_ref().and_then(|digest: &Digest| digest.hex().parse().ok()));
+    let id = id.ok_or(LayerFailure::NoTarfs("its digest is unknown"))?;
+    let blob = tarfs::blob(id, source.count, &contents.offsets, &lengths)?;
+    let prefetch = options.prefetch.entries(contents.tree.tree());
+    let image = Image {
+        tree: std::mem::take(contents.tree.tree_mut()),
+        blobs: blob.into_iter().collect(),
+        chunk_size: options.chunk_size,
+        compressor: tarfs::COMPRESSOR,
+        digester: tarfs::DIGESTER,
+        tarfs: true,
+        prefetch,
+    };
+    let mut bootstrap = Vec::new();
+    rafs::write(FsVersion::V6, &image, &mut bootstrap)?;
+    let losses = contents.losses.iter().map(|lost| LossReport {
+        layer: id.to_string(),
+        path: lost.path.to_string(),
+        problem: lost.loss.to_string(),
+    });
+    Ok(TarBootstrap { image, bootstrap, losses: losses.collect() })
+}
+
+/// Counts and hashes what is read.
+struct Counted {
+    inner: Box<dyn Read + Send>,
+    hasher: Option<Hasher>,
+    count: u64,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(buffer.get(..read).unwrap_or_default());
+        }
+        self.count += read as u64;
+        Ok(read)
+    }
+}
