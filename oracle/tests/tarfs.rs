@@ -19,7 +19,7 @@ use nydus_builder::{
 use nydus_convert::inspect::{InspectOptions, inspect};
 use nydus_convert::layer_verbs::{LayerBootstrap, TarBootstrapOptions, bootstrap_of_tar, merge_layers};
 use nydus_convert::oci::{LayoutSink, LayoutSource, Platform, Reference};
-use nydus_convert::rafs::{ChunkSize, EntryPath, InodeKind};
+use nydus_convert::rafs::{BlobName, ChunkSize, EntryPath, InodeKind};
 use nydus_convert::{
     CheckReport, FsOptions, PlatformFilter, Resources, Stop, ToNydusOptions, ToOciOptions, check,
     kernel_mount, open_nydus, to_nydus, to_oci,
@@ -303,4 +303,40 @@ fn images_of_the_builder_are_read() {
         fs::write(&blob, damaged).unwrap();
         assert_eq!(check_all(&theirs).problems.len(), 1);
     }
+}
+
+/// The bootstrap over a real tar is the builder's, and the newer reader finds in it what lies in the tar.
+#[test]
+fn a_whole_distribution() {
+    let Some(tar) = support::debian::debian_tar() else { return };
+    let dir = tempdir().unwrap();
+    let (theirs, ours, blobs) =
+        (dir.path().join("theirs"), dir.path().join("ours"), dir.path().join("blobs"));
+    create(&tar, &theirs, 0x10_0000);
+    let file: Box<dyn Read + Send> = Box::new(fs::File::open(&tar).unwrap());
+    let made = bootstrap_of_tar((file, "tar"), &TarBootstrapOptions::default(), &Stop::new()).unwrap();
+    assert!(made.losses.is_empty());
+    assert!(made.bootstrap == without_flag(fs::read(&theirs).unwrap()));
+
+    fs::write(&ours, &made.bootstrap).unwrap();
+    fs::create_dir(&blobs).unwrap();
+    let BlobName::Id(id) = made.image.blobs[0].name else { panic!("the tar has an id") };
+    std::os::unix::fs::symlink(&tar, blobs.join(id.to_string())).unwrap();
+    let found = oracle::read(&ours, &blobs, &blobs).unwrap();
+    let mut archive = tar::Archive::new(std::io::BufReader::new(fs::File::open(&tar).unwrap()));
+    let (mut files, mut content) = (0, Vec::new());
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        if entry.header().entry_type() != EntryType::Regular {
+            continue;
+        }
+        content.clear();
+        entry.read_to_end(&mut content).unwrap();
+        let path = entry.path_bytes();
+        let path = path.strip_prefix(b"./").unwrap_or(&path);
+        let sha256 = found[path].sha256.unwrap();
+        assert!(support::hex(&sha256) == sha256_hex(&content), "{}", path.escape_ascii());
+        files += 1;
+    }
+    assert!(files > 1000);
 }
