@@ -134,6 +134,10 @@ pub(crate) fn find_one(source: &dyn Source, platform: &Platform) -> Result<Found
             });
         }
     }
+    // Beside its Nydus variant, the image is not what is looked into.
+    if all.iter().any(|found| matches!(found.kind, FoundKind::Nydus(_))) {
+        all.retain(|found| matches!(found.kind, FoundKind::Nydus(_)));
+    }
     all.into_iter()
         .next()
         .ok_or(Error::NoSuchPlatform { wanted: platform.to_string(), available: String::new() })

@@ -57,8 +57,8 @@ pub use nydus_convert_chunk::{Compression, CompressionError, ZstdLevel};
 pub use nydus_image::NydusImage;
 pub use observer::{LayerLabel, Observer, Stop};
 pub use options::{
-    Fidelity, FsOptions, FsOptionsError, Layers, PlatformFilter, Replay, Resources, ToNydusOptions,
-    ToOciOptions,
+    Fidelity, FsOptions, FsOptionsError, IndexForm, Layers, PlatformFilter, Replay, Resources,
+    ToNydusOptions, ToOciOptions,
 };
 pub use prefetch::{Prefetch, PrefetchError};
 pub use report::{

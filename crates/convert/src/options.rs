@@ -144,6 +144,16 @@ impl Default for Resources {
     }
 }
 
+/// What the index of a result lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IndexForm {
+    /// Nydus images; one image stays one image.
+    #[default]
+    NydusOnly,
+    /// The images, for clients that know nothing of Nydus, and behind them their Nydus variants.
+    WithOci,
+}
+
 /// Which images of an index are meant.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum PlatformFilter {
@@ -198,6 +208,10 @@ pub struct ToNydusOptions {
     pub chunk_dict: Option<ChunkDictionary>,
     /// What clients fetch first; it lies in front in every layer's blob.
     pub prefetch: Prefetch,
+    /// Whether the images are listed beside their Nydus variants.
+    pub index: IndexForm,
+    /// Whether Nydus images name the images that they were made from as their subjects.
+    pub referrer: bool,
     /// Annotations added to every manifest made.
     pub annotations: Vec<(String, String)>,
     /// Threads and memory.
@@ -221,7 +235,7 @@ impl ToNydusOptions {
 
     /// Whether every layer is read from front to end once, so that it may come from a pipe.
     pub fn reads_once(&self) -> bool {
-        self.replay != Replay::Proven && !self.oci_ref && !self.tarfs
+        self.replay != Replay::Proven && !self.oci_ref && !self.tarfs && self.index == IndexForm::NydusOnly
     }
 
     /// The same with what follows from them.

@@ -16,6 +16,7 @@ mod streamed;
 mod tape;
 pub(crate) mod tarfs;
 pub(crate) mod unread;
+mod variants;
 mod watch;
 mod way_back;
 
@@ -33,7 +34,7 @@ use crate::dictionary::DictionaryError;
 use crate::error::Error;
 use crate::images::{self, Content, Found, FoundKind};
 use crate::observer::{Observer, Stop};
-use crate::options::{Fidelity, Replay, ToNydusOptions};
+use crate::options::{Fidelity, IndexForm, Replay, ToNydusOptions};
 use crate::replay::{self, LayerRecord, Origin, OriginIndex, REPLAY, layer_records};
 use crate::report::{
     Action, ImageReport, LayerReport, LossReport, SCHEMA_VERSION, ToNydusReport, ToolReport,
@@ -162,12 +163,23 @@ impl<'a> Conversion<'a> {
                 self.indexes.pop();
                 converted
             }
-            Content::One(found) => match (found.label(), self.convert_one(&found)) {
+            Content::One(found) => match (found.label(), self.convert_alone(&found, depth)) {
                 (Some(platform), Err(source)) if depth > 0 => {
                     Err(Error::Platform { platform, source: Box::new(source) })
                 }
                 (_, result) => result,
             },
+        }
+    }
+
+    /// Converts one image; at the top, what comes of it is the result.
+    fn convert_alone(&mut self, found: &Found, depth: usize) -> Result<Descriptor, Error> {
+        let converted = self.convert_one(found)?;
+        match &found.kind {
+            FoundKind::Oci(manifest) if depth == 0 && self.options.index == IndexForm::WithOci => {
+                self.pair(found, manifest, &converted)
+            }
+            _ => Ok(converted),
         }
     }
 
@@ -178,18 +190,49 @@ impl<'a> Conversion<'a> {
         depth: usize,
     ) -> Result<Descriptor, Error> {
         let index = &Index { format: self.format(index.format), ..index.clone() };
-        let mut entries = Vec::with_capacity(index.manifests.len());
+        // Those that clients choose from come first: the images, then Nydus images, then what belongs to them.
+        let (mut images, mut entries, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        let with_oci = self.options.index == IndexForm::WithOci;
         for entry in &index.manifests {
-            match images::read(self.run.source, entry, false)? {
-                Content::One(found) if !self.options.platforms.wants(found.platform.as_ref()) => {}
-                Content::One(found) if matches!(found.kind, FoundKind::Oci(_)) => {
-                    let manifest = self.convert(entry, depth + 1)?;
-                    let platform = found.platform.unwrap_or_default();
-                    let manifest = Blob { digest: manifest.digest, size: manifest.size };
-                    entries.push(nydus::index_entry(index.format, entry, manifest, platform, None));
+            let found = match images::read(self.run.source, entry, false)? {
+                Content::One(found) => found,
+                Content::Index(_) => {
+                    entries.push(self.convert(entry, depth + 1)?);
+                    continue;
                 }
-                _ => entries.push(self.convert(entry, depth + 1)?),
+            };
+            match &found.kind {
+                _ if !self.options.platforms.wants(found.platform.as_ref()) => {}
+                FoundKind::Oci(_) if nydus::has_nydus(index, entry) => images.push(self.carry(&found)?),
+                FoundKind::Oci(manifest) => {
+                    let converted = self.convert(entry, depth + 1)?;
+                    let platform = found.platform.clone();
+                    if with_oci {
+                        images.push(self.variant(&found, manifest)?);
+                        entries.push(variants::nydus_entry(entry, &converted, platform));
+                    } else {
+                        let platform = platform.unwrap_or_default();
+                        let blob = Blob { digest: converted.digest, size: converted.size };
+                        entries.push(nydus::index_entry(index.format, entry, blob, platform, None));
+                    }
+                }
+                FoundKind::Nydus(_) => {
+                    let copied = self.convert(entry, depth + 1)?;
+                    entries
+                        .push(Descriptor { platform: copied.platform.or(found.platform.clone()), ..copied });
+                }
+                FoundKind::Other if with_oci => others.push(self.convert(entry, depth + 1)?),
+                FoundKind::Other => entries.push(self.convert(entry, depth + 1)?),
             }
+        }
+        let entries: Vec<Descriptor> = images.into_iter().chain(entries).chain(others).collect();
+        let same =
+            index.manifests.iter().map(|entry| entry.digest).eq(entries.iter().map(|entry| entry.digest));
+        if let Some(bytes) = self.indexes.last().map(|index| &index.bytes)
+            && same
+            && self.options.annotations.is_empty()
+        {
+            return Ok(self.run.sink.put(&descriptor.media_type, bytes)?);
         }
         let mut annotations = self.annotations();
         annotations.insert(nydus::SOURCE_DIGEST.to_owned(), descriptor.digest.to_string());
@@ -199,7 +242,10 @@ impl<'a> Conversion<'a> {
 
     /// The form of manifests and indexes: annotations of layers, which say what they refer to, are OCI's.
     fn format(&self, source: oci::image::Format) -> oci::image::Format {
-        let refers = self.options.oci_ref || self.options.tarfs;
+        let refers = self.options.oci_ref
+            || self.options.tarfs
+            || self.options.referrer
+            || self.options.index == IndexForm::WithOci;
         if refers { oci::image::Format::Oci } else { source }
     }
 
@@ -209,8 +255,16 @@ impl<'a> Conversion<'a> {
     }
 
     fn convert_one(&mut self, found: &Found) -> Result<Descriptor, Error> {
+        match &found.kind {
+            FoundKind::Oci(manifest) => self.convert_image(found, manifest),
+            FoundKind::Nydus(_) | FoundKind::Other => self.carry(found),
+        }
+    }
+
+    /// Copies what is not to be converted.
+    fn carry(&mut self, found: &Found) -> Result<Descriptor, Error> {
         let (action, note) = match &found.kind {
-            FoundKind::Oci(manifest) => return self.convert_image(found, manifest),
+            FoundKind::Oci(_) => (Action::Carried, "has its Nydus variant beside it: copied unchanged"),
             FoundKind::Nydus(_) => (Action::Copied, "is a Nydus image already: copied unchanged"),
             FoundKind::Other => (Action::Carried, "is no image: carried along unchanged"),
         };
@@ -340,6 +394,11 @@ impl<'a> Conversion<'a> {
             blobs.iter().map(|blob| Blob { digest: blob.digest, size: blob.size }).collect();
         let config = nydus::config(config, &contents, &stored);
         let source = &Manifest { format: self.format(source.format), ..source.clone() };
+        // Beside images, plain clients must not take it for one.
+        let config_type = match self.options.index {
+            IndexForm::NydusOnly => source.format.config(),
+            IndexForm::WithOci => nydus::CONFIG_MEDIA_TYPE,
+        };
         let fs_version = match self.options.fs.version {
             FsVersion::V5 => nydus::FsVersion::V5,
             FsVersion::V6 => nydus::FsVersion::V6,
@@ -349,17 +408,23 @@ impl<'a> Conversion<'a> {
             source_digest: found.descriptor.digest,
             // A path of this machine would make the output depend on where it was made.
             source_reference: None,
-            config: sink.put(source.format.config(), &config.to_json())?,
+            config: sink.put(config_type, &config.to_json())?,
             blobs,
             bootstrap: nydus::bootstrap_descriptor(source.format, stored.blob, fs_version),
             fs_version,
             builder_version: Some(concat!("nydus-convert-", env!("CARGO_PKG_VERSION"))),
-            artifact_type: None,
-            subject: None,
+            // What refers to something is found by its type.
+            artifact_type: self.options.referrer.then_some(nydus::ARTIFACT_TYPE),
+            subject: self.options.referrer.then(|| subject(&found.descriptor)),
             annotations,
         };
         Ok(sink.put(source.format.manifest(), &manifest.assemble().to_json())?)
     }
+}
+
+/// An image as a subject: what it is, and nothing of where it stood.
+fn subject(image: &Descriptor) -> Descriptor {
+    Descriptor::new(image.media_type.clone(), image.digest, image.size)
 }
 
 fn image_report(found: &Found, written: &Descriptor, image: &Image, bootstrap_bytes: u64) -> ImageReport {

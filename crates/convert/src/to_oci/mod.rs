@@ -18,6 +18,7 @@ mod tarfs;
 use std::collections::HashSet;
 
 use nydus_convert_chunk::ordered::Pool;
+use nydus_convert_oci::nydus;
 use nydus_convert_oci::{Descriptor, Digest, Index, Reference, Sink, Source, copy_image};
 
 use crate::error::Error;
@@ -123,8 +124,12 @@ impl Restoring<'_> {
 
     fn restore_index(&mut self, index: &Index, name: &Reference, depth: usize) -> Result<Restored, Error> {
         let mut entries = Vec::with_capacity(index.manifests.len());
+        let mut has_variants = false;
         for entry in &index.manifests {
-            if self.is_wanted(entry)? {
+            if nydus::is_variant(index, entry) {
+                // What its Nydus variant remembers is the image as it was before it was put here.
+                has_variants = true;
+            } else if self.is_wanted(entry)? {
                 entries.push((entry, self.restore(entry, name, depth + 1)?));
             }
         }
@@ -143,7 +148,10 @@ impl Restoring<'_> {
             return Ok(Restored { descriptor, exact: true, indexes });
         }
         // One of several platforms: the image itself is what has the digest that people know.
-        if let ([_], Some((_, only))) = (&entries[..], entries.first().filter(|_| origin.is_some())) {
+        // So it is if it had no index.
+        let stood_alone = has_variants && entries.iter().all(|(_, restored)| restored.indexes.len() <= depth);
+        let was_one = origin.is_some() || stood_alone;
+        if let ([_], Some((_, only))) = (&entries[..], entries.first().filter(|_| was_one)) {
             let descriptor = Descriptor { platform: None, ..only.descriptor.clone() };
             return Ok(Restored { descriptor, exact: only.exact, indexes: first_chain(&entries) });
         }

@@ -13,6 +13,7 @@ mod bootstrap;
 #[cfg(test)]
 mod tests;
 mod unassemble;
+mod variants;
 
 use std::fmt;
 
@@ -21,6 +22,7 @@ pub use bootstrap::{Bootstrap, BootstrapError, BootstrapWriter, StoredBootstrap,
 pub use unassemble::{
     LayerStorage, plain_annotations, plain_config, plain_index, plain_manifest, source_layers,
 };
+pub use variants::{EMPTY_TAR, has_nydus, is_variant, variant_config, variant_manifest};
 
 /// Media type of data blobs, in OCI and in Docker manifests (converter, `MediaTypeNydusBlob`).
 pub const BLOB_MEDIA_TYPE: &str = "application/vnd.oci.image.layer.nydus.blob.v1";
@@ -59,6 +61,10 @@ pub const LAYERS_PATH: &str = "image/image.layers";
 
 /// `created_by` of the bootstrap layer's history entry (converter).
 pub const HISTORY_CREATED_BY: &str = "Nydus Converter";
+/// Layer annotation: the empty layer of an image beside its Nydus variant. Value `true` (converter).
+pub const EMPTY_LAYER: &str = "containerd.io/snapshot/nydus-empty-layer";
+/// `comment` of that layer's history entry (converter).
+pub const EMPTY_LAYER_COMMENT: &str = "Nydus Empty Layer";
 /// `comment` of the bootstrap layer's history entry (converter; its way back recognises the entry by this).
 pub const HISTORY_COMMENT: &str = "Nydus Bootstrap Layer";
 

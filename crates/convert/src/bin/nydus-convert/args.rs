@@ -104,6 +104,12 @@ pub struct ToNydus {
     pub chunk_dict: Option<String>,
     #[command(flatten)]
     pub prefetch: Prefetch,
+    /// What the result lists: Nydus images, or before them the images themselves, for clients that know no Nydus
+    #[arg(long, value_enum, default_value_t = IndexForm::NydusOnly, env = "NYDUS_CONVERT_INDEX")]
+    pub index: IndexForm,
+    /// Name the source image as the subject of its Nydus image, so that registries list it as a referrer
+    #[arg(long, visible_alias = "with-referrer", env = "NYDUS_CONVERT_REFERRER")]
+    pub referrer: bool,
     /// Annotation for every manifest made; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = values::annotation, env = "NYDUS_CONVERT_ANNOTATION")]
     pub annotation: Vec<(String, String)>,
@@ -219,6 +225,14 @@ pub enum FsVersion {
     /// For FUSE clients and the kernel
     #[value(name = "6")]
     V6,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum IndexForm {
+    /// Nydus images; one image stays one image
+    NydusOnly,
+    /// Always an index: the images, each with an empty layer more, then their Nydus variants
+    WithOci,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -6,8 +6,8 @@ use std::{fs, io, io::Read};
 use nydus_convert::oci::{Platform, PlatformError, Reference, ReferenceError};
 use nydus_convert::rafs::{FsVersion, PathError};
 use nydus_convert::{
-    Compression, Fidelity, FsOptions, FsOptionsError, PlatformFilter, Prefetch, PrefetchError, Replay,
-    Resources, ToNydusOptions, ToOciOptions,
+    Compression, Fidelity, FsOptions, FsOptionsError, IndexForm, PlatformFilter, Prefetch, PrefetchError,
+    Replay, Resources, ToNydusOptions, ToOciOptions,
 };
 use thiserror::Error;
 
@@ -78,6 +78,11 @@ impl args::ToNydus {
             chunk_dict: None,
             prefetch: self.prefetch.lower()?,
             replay: self.replay.lower(),
+            index: match self.index {
+                args::IndexForm::NydusOnly => IndexForm::NydusOnly,
+                args::IndexForm::WithOci => IndexForm::WithOci,
+            },
+            referrer: self.referrer,
             annotations: self.annotation.clone(),
             resources: self.resources.lower(),
             tmpdir: self.registries.common.tmpdir.clone(),
