@@ -159,7 +159,7 @@ fn a_subject_is_the_source() {
 
 #[test]
 fn plain_clients_take_the_image() {
-    require!("docker-registry", "podman", "skopeo", "crane", "root");
+    require!("docker-registry", "podman", "skopeo", "crane", "oras", "regctl", "root");
     let dir = tempfile::tempdir().unwrap();
     let (source, target) = (dir.path().join("source"), dir.path().join("target"));
     Layout { images: vec![image("plain", "amd64", Dialect::Oci)], ..Layout::default() }.write(&source);
@@ -172,6 +172,22 @@ fn plain_clients_take_the_image() {
 
     let crane = Tool::get("crane").run(["digest", "--insecure", "--platform", "linux/amd64", &name]);
     assert_eq!(String::from_utf8(crane.stdout).unwrap().trim(), image);
+    // Those that copy all of it keep the digest.
+    let copy = |tool: &str, arguments: &[&str]| {
+        let target = format!("{}/{tool}:copy", registry.host());
+        let mut command = Tool::get(tool).command();
+        command.env("HOME", dir.path()).args(arguments).args([&name, &target]);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{tool}: {}", String::from_utf8_lossy(&output.stderr));
+        let crane = Tool::get("crane").run(["digest", "--insecure", &target]);
+        assert_eq!(String::from_utf8(crane.stdout).unwrap().trim(), digest(&both), "{tool}");
+        ok(["check", "-q", &target]);
+    };
+    copy("crane", &["copy", "--insecure"]);
+    copy("oras", &["cp", "-r", "--from-plain-http", "--to-plain-http"]);
+    let disabled = format!("reg={},tls=disabled", registry.host());
+    copy("regctl", &["--host", &disabled, "image", "copy"]);
+
     let copied = latest(&dir.path().join("copied"));
     let (from, options) =
         (format!("docker://{name}"), ["copy", "--insecure-policy", "--src-tls-verify=false"]);
