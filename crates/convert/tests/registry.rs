@@ -554,9 +554,11 @@ fn podman_runs_what_came_back() {
     let Some(debian) = support::debian::debian_image() else { return };
     let registry = Registry::start();
     let host = registry.host();
-    nydus([&latest(&debian), &format!("{host}/debian:nydus")]);
-    ok(["to-oci", "-q", &format!("{host}/debian:nydus"), &format!("{host}/debian:back")]);
+    nydus(["--index", "with-oci", &latest(&debian), &format!("{host}/debian:both")]);
+    ok(["to-oci", "-q", &format!("{host}/debian:both"), &format!("{host}/debian:back")]);
     podman_runs(&format!("{host}/debian:back"));
+    // Of the index with both variants, it takes the one that it can run.
+    podman_runs(&format!("{host}/debian:both"));
 }
 
 /// `podman pull`, and a program of the image in a container.
