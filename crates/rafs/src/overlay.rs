@@ -26,9 +26,9 @@ pub struct Link {
     /// What it points to.
     pub target: EntryPath,
     /// The empty file that stands in its place.
-    placeholder: InodeId,
+    pub(crate) placeholder: InodeId,
     /// The inode that the same layer brought later under the target's name.
-    forward: Option<InodeId>,
+    pub(crate) forward: Option<InodeId>,
 }
 
 /// The tree of one layer: with its whiteouts as files, and with links that may lead out of the layer.
@@ -71,7 +71,6 @@ impl LayerTree {
         let guessed = Metadata::implicit_directory();
         let links: Vec<Link> =
             tree.walk().filter_map(|entry| link_of(entry.path, entry.id, entry.inode)).collect();
-        let pending = links.iter().map(|link| (link.placeholder, link.target.clone())).collect();
         let directories: Vec<InodeId> =
             tree.inodes().filter(|(_, inode, _)| inode.metadata == guessed).map(|(id, ..)| id).collect();
         let root = tree.root();
@@ -80,6 +79,12 @@ impl LayerTree {
                 directory.implicit = id == root || !directory.is_empty();
             }
         }
+        Self::of_parts(tree, links)
+    }
+
+    /// A finished layer.
+    pub(crate) fn of_parts(tree: Tree, links: Vec<Link>) -> Self {
+        let pending = links.iter().map(|link| (link.placeholder, link.target.clone())).collect();
         Self { tree, links, pending }
     }
 

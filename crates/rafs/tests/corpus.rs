@@ -12,6 +12,8 @@ mod blob_meta;
 mod rafs_v5;
 #[path = "../../../fuzz/src/rafs_v6.rs"]
 mod rafs_v6;
+#[path = "../../../fuzz/src/saved_layer.rs"]
+mod saved_layer;
 #[path = "../../../fuzz/src/zran.rs"]
 mod zran;
 
@@ -48,4 +50,9 @@ fn metadata_of_blobs() {
 #[test]
 fn zran_tables() {
     run("zran", zran::check);
+}
+
+#[test]
+fn saved_layers() {
+    run("saved_layer", saved_layer::check);
 }

@@ -8,7 +8,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use nydus_convert_rafs::v6::{self, WriteError};
-use nydus_convert_rafs::{Image, v5};
+use nydus_convert_rafs::{Image, LayerTree, v5};
 
 /// Counts what this thread holds.
 struct Counting;
@@ -209,4 +209,19 @@ fn damaged_v5() {
     rounds_of(include_bytes!("golden/v5-mixed.boot"), 8_000, check_v5);
     rounds_of(include_bytes!("golden/v5-merged.boot"), 8_000, check_v5);
     rounds_of(include_bytes!("golden/v5-bare.boot"), 4_000, check_v5);
+}
+
+/// Saved layers that ask for much with few bytes.
+#[test]
+fn saved_layers_take_little_memory() {
+    let names = (0..50_000_u32).map(|number| format!("{number:06}"));
+    let entries: Vec<u8> = names.flat_map(|name| [&[6], name.as_bytes(), &[5]].concat()).collect();
+    let wide = [b"nct\x01\x80\xd0\x86\x03", entries.as_slice(), &[0]].concat();
+    let runs = b"nct\x01\x80\x01\x01a\x01\0\x01\xfe\xff\x7f\0".to_vec();
+    for (bytes, files) in [(wide, 50_000), (runs, 1)] {
+        let (layer, held) = peak(|| LayerTree::parse(&bytes));
+        assert_eq!(layer.unwrap().tree().walk().count(), 1 + files);
+        // The runs of a layer may stand for 2²⁰ chunks of 8 bytes each, whatever its length.
+        assert!(held <= 64 * bytes.len() + (8 << 20), "{held} bytes for {}", bytes.len());
+    }
 }

@@ -198,7 +198,7 @@ fn xattrs() -> impl Strategy<Value = Xattrs> {
     prop_oneof![3 => Just(Xattrs::new()), 1 => some]
 }
 
-fn metadata() -> impl Strategy<Value = Metadata> {
+pub fn metadata() -> impl Strategy<Value = Metadata> {
     (0_u16..0o10000, any::<u32>(), any::<u32>(), 0..=i64::MAX, 0_u32..1_000_000_000, xattrs()).prop_map(
         |(mode, uid, gid, seconds, nanos, xattrs)| Metadata {
             mode,
