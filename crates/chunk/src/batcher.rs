@@ -12,6 +12,7 @@ use nydus_convert_rafs::limits;
 
 use crate::Group;
 use crate::blob::Unit;
+use crate::store::StoredForm;
 
 /// Gathers chunks into batches.
 pub(crate) struct Batcher {
@@ -26,16 +27,27 @@ pub(crate) struct Batcher {
 pub(crate) struct Units {
     pub(crate) group: Group,
     pub(crate) members: Vec<usize>,
+    /// For each what it was stored as before; never for batches.
+    pub(crate) forms: Vec<Option<StoredForm>>,
 }
 
 impl Units {
-    /// What a stored unit is; `crc32` is of the plain bytes.
-    pub(crate) fn unit(members: usize, stored: usize, crc32: impl FnOnce() -> u32) -> Unit {
-        match members {
+    /// None yet; their memory is from the shelf of a group's own.
+    fn new(like: &Group) -> Self {
+        Self { group: Group::new(like.sibling_buffer()), members: Vec::new(), forms: Vec::new() }
+    }
+
+    /// What a stored unit is; the checksums are of the plain and of the stored bytes.
+    pub(crate) fn unit(members: usize, plain: &[u8], stored: &[u8]) -> Unit {
+        match (members, stored.len()) {
             // Stored lengths of chunks beside batches have 24 bits, those of batches have 32.
-            0 if stored == limits::MAX_CHUNK_SIZE as usize => Unit::Batch { members: 1, stored },
-            0 => Unit::Chunk { stored, crc32: Some(crc32()) },
-            members => Unit::Batch { members, stored },
+            (0, stored) if stored == limits::MAX_CHUNK_SIZE as usize => Unit::Batch { members: 1, stored },
+            (0, length) => Unit::Chunk {
+                stored: length,
+                crc32: Some(crc32c::crc32c(plain)),
+                check: crc32c::crc32c(stored),
+            },
+            (members, stored) => Unit::Batch { members, stored },
         }
     }
 }
@@ -46,14 +58,23 @@ impl Batcher {
         Self { size: size as usize, pending: Vec::new(), members: 0, last: None }
     }
 
-    /// Takes the new chunks of a group; gives what can be compressed.
-    pub(crate) fn add(&mut self, group: Group, positions: &[usize]) -> Units {
-        let mut units = Units { group: Group::new(group.sibling_buffer()), members: Vec::new() };
+    /// Takes the new chunks of a group, and what they were stored as before, if anything is known of that; gives what can
+    /// be compressed.
+    pub(crate) fn add(
+        &mut self,
+        group: Group,
+        positions: &[usize],
+        mut forms: Vec<Option<StoredForm>>,
+    ) -> Units {
+        let mut units = Units::new(&group);
+        forms.resize(positions.len(), None);
+        let mut forms = forms.into_iter();
         let mut positions = positions.iter().copied().peekable();
         for (position, (chunk, is_file)) in group.chunks().zip(group.is_file()).enumerate() {
             if positions.next_if_eq(&position).is_none() {
                 continue;
             }
+            let form = forms.next().flatten();
             if is_file && chunk.len() < self.size / 2 {
                 if self.pending.len() + chunk.len() >= self.size {
                     self.flush(&mut units);
@@ -64,6 +85,7 @@ impl Batcher {
                 self.flush(&mut units);
                 units.group.push(chunk);
                 units.members.push(0);
+                units.forms.push(form);
             }
         }
         self.last = Some(group);
@@ -72,8 +94,7 @@ impl Batcher {
 
     /// What is left.
     pub(crate) fn finish(&mut self) -> Option<Units> {
-        let group = Group::new(self.last.take()?.sibling_buffer());
-        let mut units = Units { group, members: Vec::new() };
+        let mut units = Units::new(&self.last.take()?);
         self.flush(&mut units);
         Some(units)
     }
@@ -82,6 +103,7 @@ impl Batcher {
         if self.members > 0 {
             units.group.push(&self.pending);
             units.members.push(std::mem::take(&mut self.members));
+            units.forms.push(None);
             self.pending.clear();
         }
     }
@@ -110,7 +132,7 @@ mod tests {
                 }
             }
             let positions: Vec<usize> = (0..group.len()).collect();
-            take(batcher.add(group, &positions));
+            take(batcher.add(group, &positions, Vec::new()));
         }
         batcher.finish().into_iter().for_each(&mut take);
         all
@@ -140,8 +162,10 @@ mod tests {
     #[test]
     fn what_a_stored_unit_is() {
         let full = limits::MAX_CHUNK_SIZE as usize;
-        assert_eq!(Units::unit(0, full, || 5), Unit::Batch { members: 1, stored: full });
-        assert_eq!(Units::unit(0, 100, || 5), Unit::Chunk { stored: 100, crc32: Some(5) });
-        assert_eq!(Units::unit(3, 100, || 5), Unit::Batch { members: 3, stored: 100 });
+        let (plain, stored) = (b"plain bytes", b"stored");
+        assert_eq!(Units::unit(0, plain, &vec![0; full]), Unit::Batch { members: 1, stored: full });
+        let (crc32, check) = (Some(crc32c::crc32c(plain)), crc32c::crc32c(stored));
+        assert_eq!(Units::unit(0, plain, stored), Unit::Chunk { stored: 6, crc32, check });
+        assert_eq!(Units::unit(3, plain, stored), Unit::Batch { members: 3, stored: 6 });
     }
 }

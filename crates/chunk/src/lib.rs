@@ -15,6 +15,7 @@
 mod batcher;
 mod blob;
 mod buffer;
+mod candidates;
 mod cipher;
 mod compression;
 mod foreign;
@@ -25,6 +26,7 @@ mod read_ahead;
 mod refer;
 mod seen;
 mod sha256;
+pub mod store;
 mod worker;
 
 pub use blob::{
@@ -33,10 +35,11 @@ pub use blob::{
     write_referring,
 };
 pub use buffer::Buffers;
+pub use candidates::{Candidate, Candidates, Saving, Settled};
 pub use compression::{Compression, CompressionError, ZstdLevel};
 pub use foreign::{ChunkLookup, Foreign};
 pub use group::Group;
-pub use pack::{PackError, PackOptions, Packing, pack, pack_with};
+pub use pack::{Others, PackError, PackOptions, Packing, pack, pack_with};
 pub use read_ahead::{PlainChunk, ReadAhead, Request, read_ahead};
 pub use refer::{Numbered, number_chunks};
 pub use worker::Worker;

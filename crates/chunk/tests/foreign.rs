@@ -3,7 +3,7 @@
 
 mod support;
 
-use nydus_convert_chunk::{BlobWriter, ChunkLookup, Compression, Foreign, pack_with};
+use nydus_convert_chunk::{BlobWriter, ChunkLookup, Compression, Foreign, Others, pack_with};
 use nydus_convert_rafs::{ChunkDigest, ChunkRef, Digester};
 use support::{BOOTSTRAP, blob, chunk, groups, options, pool};
 
@@ -33,8 +33,14 @@ fn the_blob_is_that_of_the_other_chunks() {
             let mut foreign = Foreign::new(&mut lookup);
             let mut writer = BlobWriter::new(Vec::new(), options.blob);
             let groups = groups(&chunks, cuts);
-            let packing =
-                pack_with(&pool(threads), &options, groups, &mut writer, Some(&mut foreign)).unwrap();
+            let packing = pack_with(
+                &pool(threads),
+                &options,
+                groups,
+                &mut writer,
+                Others { foreign: Some(&mut foreign), ..Others::default() },
+            )
+            .unwrap();
             let (bytes, _) = writer.finish_data().unwrap().finish(BOOTSTRAP).unwrap();
             // What is elsewhere ends no batch.
             assert!(bytes == expected, "{compressor} {batch_size}, {threads} threads");

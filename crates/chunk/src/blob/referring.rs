@@ -85,7 +85,7 @@ pub fn write_referring<W: Write>(
     let mut stream = Stream::new(sink, limits::MAX_COMPRESSED_BLOB);
     let chunks = referring.chunks();
     let Some(last) = chunks.last() else {
-        return Ok(BlobTail::new(stream, FsVersion::V6, Vec::new(), None));
+        return Ok(BlobTail::new(stream, FsVersion::V6, Vec::new(), (None, Vec::new())));
     };
     let mut entries = Vec::new();
     let ci = write_ci(&mut stream, &mut entries, referring)?;
@@ -108,7 +108,7 @@ pub fn write_referring<W: Write>(
         cipher: Cipher::None,
         chunks: chunks.iter().copied().collect(),
     };
-    Ok(BlobTail::new(stream, FsVersion::V6, entries, Some(blob)))
+    Ok(BlobTail::new(stream, FsVersion::V6, entries, (Some(blob), Vec::new())))
 }
 
 fn write_ci<W: Write>(

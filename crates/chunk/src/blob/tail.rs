@@ -22,6 +22,7 @@ pub struct BlobTail<W> {
     version: FsVersion,
     entries: Vec<TocEntry>,
     blob: Option<Blob>,
+    checks: Vec<u32>,
 }
 
 /// What a finished blob is.
@@ -38,6 +39,8 @@ pub struct FinishedBlob {
     pub toc_digest: [u8; 32],
     /// Length of the table of contents with its header in bytes; 0 in v5.
     pub toc_size: u32,
+    /// For every chunk the CRC-32C of its stored bytes; 0 for one that lies in a batch.
+    pub checks: Vec<u32>,
 }
 
 impl<W: Write> BlobTail<W> {
@@ -45,9 +48,9 @@ impl<W: Write> BlobTail<W> {
         stream: Stream<W>,
         version: FsVersion,
         entries: Vec<TocEntry>,
-        blob: Option<Blob>,
+        (blob, checks): (Option<Blob>, Vec<u32>),
     ) -> Self {
-        Self { stream, version, entries, blob }
+        Self { stream, version, entries, blob, checks }
     }
 
     /// The blob as the layer's own bootstrap must list it; `None` if the layer has no chunk. Its `compressed_size`
@@ -133,7 +136,7 @@ impl<W: Write> BlobTail<W> {
                 false => Blob { name: BlobName::Id(id), ..blob },
             }
         });
-        let finished = FinishedBlob { id, size, blob, toc_digest, toc_size };
+        let finished = FinishedBlob { id, size, blob, toc_digest, toc_size, checks: self.checks };
         Ok((self.stream.finish()?, finished))
     }
 

@@ -37,13 +37,15 @@ pub struct BlobWriter<W> {
     plain: u64,
     batches: Vec<Batch>,
     members: Vec<InBatch>,
+    /// Of every stored chunk the CRC-32C of its stored bytes; 0 for one in a batch.
+    checks: Vec<u32>,
 }
 
 /// What was compressed as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
-    /// A chunk by itself: its stored length, and its checksum if it was computed.
-    Chunk { stored: usize, crc32: Option<u32> },
+    /// A chunk by itself: its stored length, its checksum if it was computed, and that of its stored bytes.
+    Chunk { stored: usize, crc32: Option<u32>, check: u32 },
     /// The next `members` chunks back to back.
     Batch { members: usize, stored: usize },
 }
@@ -89,6 +91,7 @@ impl<W: Write> BlobWriter<W> {
             plain: 0,
             batches: Vec::new(),
             members: Vec::new(),
+            checks: Vec::new(),
         }
     }
 
@@ -98,7 +101,8 @@ impl<W: Write> BlobWriter<W> {
     /// Nothing is deduplicated here; [`crate::pack`] does that.
     pub fn append(&mut self, digest: ChunkDigest, plain_size: u32, stored: &[u8]) -> Result<u32, WriteError> {
         let number = self.announce(digest, plain_size as usize)?;
-        self.store(stored, [Unit::Chunk { stored: stored.len(), crc32: None }])?;
+        let unit = Unit::Chunk { stored: stored.len(), crc32: None, check: crc32c::crc32c(stored) };
+        self.store(stored, [unit])?;
         Ok(number)
     }
 
@@ -156,7 +160,7 @@ impl<W: Write> BlobWriter<W> {
         let mut offset = self.stream.position();
         for unit in units {
             match unit {
-                Unit::Chunk { stored, crc32 } => self.place_chunk(offset, stored, crc32)?,
+                Unit::Chunk { stored, crc32, check } => self.place_chunk(offset, stored, (crc32, check))?,
                 Unit::Batch { members, stored } => self.place_batch(offset, members, stored)?,
             }
             offset += unit.stored() as u64;
@@ -171,9 +175,9 @@ impl<W: Write> BlobWriter<W> {
         units: impl IntoIterator<Item = Unit>,
     ) -> Result<(), WriteError> {
         for unit in units {
-            let Unit::Chunk { stored, crc32 } = unit else { return Err(self.fail_order()) };
+            let Unit::Chunk { stored, crc32, check } = unit else { return Err(self.fail_order()) };
             let Some((chunk, rest)) = bytes.split_at_checked(stored) else { return Err(self.fail_order()) };
-            self.place_chunk(self.stream.position(), stored, crc32)?;
+            self.place_chunk(self.stream.position(), stored, (crc32, check))?;
             self.stream.write(chunk)?;
             let padding = stored.next_multiple_of(PADDING.len()) - stored;
             self.stream.write(&PADDING[..padding])?;
@@ -182,7 +186,12 @@ impl<W: Write> BlobWriter<W> {
         if bytes.is_empty() { Ok(()) } else { Err(self.fail_order()) }
     }
 
-    fn place_chunk(&mut self, offset: u64, stored: usize, crc32: Option<u32>) -> Result<(), WriteError> {
+    fn place_chunk(
+        &mut self,
+        offset: u64,
+        stored: usize,
+        (crc32, check): (Option<u32>, u32),
+    ) -> Result<(), WriteError> {
         let Some(chunk) = self.chunks.get_mut(self.stored) else { return Err(self.fail_order()) };
         let plain = chunk.uncompressed_size;
         chunk.compressed_size = match u32::try_from(stored) {
@@ -196,6 +205,7 @@ impl<W: Write> BlobWriter<W> {
             chunk.crc32 = crc32;
             chunk.flags.insert(ChunkFlags::HAS_CRC32);
         }
+        self.checks.push(check);
         self.stored += 1;
         Ok(())
     }
@@ -218,6 +228,7 @@ impl<W: Write> BlobWriter<W> {
             _ => return Err(self.fail(WriteError::StoredLength { plain, stored })),
         };
         self.batches.push(Batch { compressed_offset: offset, compressed_size, uncompressed_size: plain });
+        self.checks.resize(first + members, 0);
         self.stored += members;
         Ok(())
     }
@@ -248,7 +259,7 @@ impl<W: Write> BlobWriter<W> {
             return Err(WriteError::Abandoned);
         }
         if self.chunks.is_empty() {
-            return Ok(BlobTail::new(self.stream, self.options.version, Vec::new(), None));
+            return Ok(BlobTail::new(self.stream, self.options.version, Vec::new(), (None, Vec::new())));
         }
         let mut entries = vec![self.write_data_header()?];
         if self.batches.is_empty() {
@@ -279,7 +290,7 @@ impl<W: Write> BlobWriter<W> {
             cipher: Cipher::None,
             chunks: table_of(self.chunks),
         };
-        Ok(BlobTail::new(self.stream, self.options.version, entries, Some(blob)))
+        Ok(BlobTail::new(self.stream, self.options.version, entries, (Some(blob), self.checks)))
     }
 
     fn features(&self) -> BlobFeatures {

@@ -1,0 +1,272 @@
+//! Objects and index together.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use nydus_convert_rafs::BlobId;
+use thiserror::Error;
+
+use super::layer::LayerObject;
+use super::objects::{put, read_all};
+use super::{
+    BlobNumber, ChunkClass, Database, Description, Directory, Forms, Index, LayerKey, MemoryIndex,
+    MemoryObjects, NewBlob, NewObject, Object, ObjectKind, ObjectName, PruneStore, StoreError, StoredImage,
+    Totals,
+};
+
+/// A chunk store. Clones are handles to the same store.
+#[derive(Clone)]
+pub struct ChunkStore {
+    objects: Arc<dyn PruneStore>,
+    index: Arc<dyn Index>,
+}
+
+/// A layer that is in the store.
+pub struct StoredLayer {
+    /// Its blob.
+    pub blob: BlobId,
+    /// Length of the blob in bytes.
+    pub size: u64,
+    /// The blob's bytes. They are what they should be only if their SHA-256 says so.
+    pub data: Object,
+    /// The blob's chunks.
+    pub description: Description,
+    /// What merging needs, as it was published.
+    pub body: Vec<u8>,
+}
+
+/// The state of a store at some time: all blobs that it had then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Snapshot {
+    store: u64,
+    before: BlobNumber,
+}
+
+/// Why a snapshot cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SnapshotError {
+    /// It is not the name of one.
+    #[error("'{text}' is not the name of a snapshot of a chunk store, as reports tell it")]
+    Text {
+        /// What was given.
+        text: String,
+    },
+    /// It is one of another store.
+    #[error("the snapshot {snapshot} is one of another chunk store")]
+    OtherStore {
+        /// The snapshot.
+        snapshot: Snapshot,
+    },
+    /// The store was never in that state.
+    #[error("the chunk store has not come to the snapshot {snapshot} yet")]
+    Future {
+        /// The snapshot.
+        snapshot: Snapshot,
+    },
+    /// Some of it was removed or was damaged.
+    #[error("blobs of the snapshot {snapshot} are not in the chunk store any more")]
+    Lost {
+        /// The snapshot.
+        snapshot: Snapshot,
+    },
+}
+
+/// `0123456789abcdef-17`
+impl fmt::Display for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}-{}", self.store, self.before.0)
+    }
+}
+
+impl std::str::FromStr for Snapshot {
+    type Err = SnapshotError;
+
+    fn from_str(text: &str) -> Result<Self, SnapshotError> {
+        let parsed = text.split_once('-').and_then(|(store, before)| {
+            let store = u64::from_str_radix(store, 16).ok().filter(|_| store.len() == 16)?;
+            Some(Self { store, before: BlobNumber(before.parse().ok()?) })
+        });
+        parsed.ok_or_else(|| SnapshotError::Text { text: text.to_owned() })
+    }
+}
+
+impl Snapshot {
+    /// The number that the next blob had then.
+    pub const fn before(self) -> BlobNumber {
+        self.before
+    }
+}
+
+impl ChunkStore {
+    /// Of any objects and index that belong together.
+    pub fn new(objects: Arc<dyn PruneStore>, index: Arc<dyn Index>) -> Self {
+        Self { objects, index }
+    }
+
+    /// In a directory; one that is empty or not there becomes a store.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let directory = Directory::open(dir)?;
+        let index = Database::open(&directory.index_path())?;
+        Ok(Self::new(Arc::new(directory), Arc::new(index)))
+    }
+
+    /// In memory, for as long as it lives.
+    pub fn in_memory() -> Self {
+        Self::new(Arc::new(MemoryObjects::default()), Arc::new(MemoryIndex::default()))
+    }
+
+    /// Its objects.
+    pub fn objects(&self) -> &dyn PruneStore {
+        self.objects.as_ref()
+    }
+
+    /// Its index.
+    pub fn index(&self) -> &dyn Index {
+        self.index.as_ref()
+    }
+
+    /// A blob in the making, for [`ChunkStore::publish`].
+    pub fn begin(&self) -> Result<Box<dyn NewObject>, StoreError> {
+        self.objects.begin()
+    }
+
+    /// Takes in a blob whose bytes were written to `data`, and what became this blob: a layer by its key, with what
+    /// merging needs. The caller answers for the names. May be repeated; what is there is replaced.
+    pub fn publish(
+        &self,
+        (id, size): (BlobId, u64),
+        data: Box<dyn NewObject>,
+        description: &Description,
+        layer: Option<(LayerKey, &[u8])>,
+    ) -> Result<BlobNumber, StoreError> {
+        let described = description.write().map_err(|error| StoreError::Object {
+            action: "write",
+            name: ObjectName::description(id),
+            source: std::io::Error::other(error),
+        })?;
+        let guard = self.objects.publishing()?;
+        data.finish(ObjectName::blob(id))?;
+        put(self.objects.as_ref(), ObjectName::description(id), &described)?;
+        if let Some((key, body)) = layer {
+            let object = LayerObject { blob: id, size, body: body.to_vec() };
+            put(self.objects.as_ref(), key.object(), &object.write())?;
+        }
+        let layers: Vec<LayerKey> = layer.iter().map(|(key, _)| *key).collect();
+        let chunks = description.alone();
+        let number = self.index.publish(&NewBlob {
+            id,
+            class: &description.class,
+            chunks: &chunks,
+            layers: &layers,
+        })?;
+        drop(guard);
+        Ok(number)
+    }
+
+    /// A layer that was published, if all of it is there. It is held from now on.
+    pub fn find_layer(&self, key: LayerKey) -> Result<Option<StoredLayer>, StoreError> {
+        let Some(Some(blob)) = self.index.find_layers(&[key])?.pop() else { return Ok(None) };
+        let guard = self.objects.publishing()?;
+        self.objects.hold(blob)?;
+        let layer = self.objects.open(key.object())?;
+        let data = self.objects.open(ObjectName::blob(blob))?;
+        let description = self.objects.open(ObjectName::description(blob))?;
+        drop(guard);
+        let (Some(layer), Some(data), Some(description)) = (layer, data, description) else {
+            return Ok(None);
+        };
+        let Some(layer) = LayerObject::parse(&read_all(key.object(), &layer)?) else { return Ok(None) };
+        let Ok(Some(description)) = Description::read(&description) else { return Ok(None) };
+        if layer.blob != blob || data.size().ok() != Some(layer.size) {
+            return Ok(None);
+        }
+        self.objects.touch(ObjectName::blob(blob))?;
+        Ok(Some(StoredLayer { blob, size: layer.size, data, description, body: layer.body }))
+    }
+
+    /// Looks for chunks of a class, in the blobs that a snapshot has, or all.
+    pub fn forms(&self, class: &ChunkClass, snapshot: Option<Snapshot>) -> Forms {
+        let before = snapshot.map_or(BlobNumber(u32::MAX), Snapshot::before);
+        Forms::new(self.clone(), class.clone(), before)
+    }
+
+    /// What the store has now.
+    pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        Ok(Snapshot { store: self.index.id()?, before: self.index.next()? })
+    }
+
+    /// Whether a snapshot is of this store, and all of it is there still.
+    pub fn check_snapshot(&self, snapshot: Snapshot) -> Result<Result<(), SnapshotError>, StoreError> {
+        let now = self.snapshot()?;
+        Ok(if snapshot.store != now.store {
+            Err(SnapshotError::OtherStore { snapshot })
+        } else if snapshot.before > now.before {
+            Err(SnapshotError::Future { snapshot })
+        } else if self.index.has_lost(snapshot.before)? {
+            Err(SnapshotError::Lost { snapshot })
+        } else {
+            Ok(())
+        })
+    }
+
+    /// Forgets a blob, because it is damaged or not wanted: it and its layers are not found any more. Its objects go
+    /// with [`ChunkStore::prune`].
+    pub fn forget(&self, id: BlobId) -> Result<(), StoreError> {
+        let (class, chunks) = match self.describe(id)? {
+            Some(description) => (description.class.clone(), description.alone()),
+            // The index passes over entries of blobs that it does not know.
+            None => (ChunkClass::new(""), Vec::new()),
+        };
+        let digests: Vec<_> = chunks.into_iter().map(|(digest, _)| digest).collect();
+        self.index.forget(id, &class, &digests)?;
+        Ok(())
+    }
+
+    /// The description of a blob, if it is there and sound.
+    pub fn describe(&self, id: BlobId) -> Result<Option<Description>, StoreError> {
+        let Some(object) = self.objects.open(ObjectName::description(id))? else { return Ok(None) };
+        Ok(Description::read(&object).ok().flatten())
+    }
+
+    /// Remembers what a result is made of.
+    pub fn put_image(&self, image: &StoredImage) -> Result<(), StoreError> {
+        put(self.objects.as_ref(), StoredImage::object(image.id), image.write().as_bytes())
+    }
+
+    /// All results that are remembered, the oldest first.
+    pub fn images(&self) -> Result<Vec<StoredImage>, StoreError> {
+        let mut images = Vec::new();
+        for info in self.objects.list(ObjectKind::Image)? {
+            let Some(object) = self.objects.open(info.name)? else { continue };
+            images.extend(StoredImage::parse(info.name.id, &read_all(info.name, &object)?));
+        }
+        images.sort_by_key(|image| (image.made, image.id));
+        Ok(images)
+    }
+
+    /// Forgets a result; its blobs stay until [`ChunkStore::prune`].
+    pub fn remove_image(&self, id: [u8; 32]) -> Result<(), StoreError> {
+        self.objects.remove(StoredImage::object(id))
+    }
+
+    /// How much the index knows.
+    pub fn totals(&self) -> Result<Totals, StoreError> {
+        self.index.totals()
+    }
+}
+
+impl fmt::Debug for ChunkStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChunkStore").finish_non_exhaustive()
+    }
+}
+
+/// The same store, not an equal one.
+impl PartialEq for ChunkStore {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.index, &other.index)
+    }
+}
+
+impl Eq for ChunkStore {}

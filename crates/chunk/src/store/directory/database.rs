@@ -1,0 +1,352 @@
+//! The index as an embedded database, shared by any number of processes.
+//!
+//! ```text
+//!   chunks    class u16 │ first 10 bytes of the digest  ─►  blob u32 │ number u32      20 bytes a chunk, big endian
+//!   classes   name                                      ─►  class u16
+//!   blobs     number u32                                ─►  id
+//!   numbers   id                                        ─►  number u32
+//!   layers    key                                       ─►  id
+//!   lost      number u32                                ─►  the next number when it was forgotten
+//!   meta      "id", "next"                              ─►  u64
+//! ```
+//! A layer's chunks are added in one transaction, in the order of their keys: digests are spread evenly, so every page is
+//! touched once at most. Memory is bounded by the cache, whatever the size of the database.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use nydus_convert_rafs::{BlobId, ChunkDigest};
+use redb::{
+    Builder, ConcurrencyMode, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table,
+    TableDefinition, TableError, WriteTransaction,
+};
+
+use crate::store::index::{PREFIX, prefix};
+use crate::store::{BlobNumber, ChunkClass, Index, IndexedChunk, LayerKey, NewBlob, StoreError, Totals};
+
+/// Bytes of pages in memory.
+const CACHE: usize = 32 << 20;
+const KEY: usize = 2 + PREFIX;
+
+const CHUNKS: TableDefinition<'_, &[u8; KEY], &[u8; 8]> = TableDefinition::new("chunks");
+const CLASSES: TableDefinition<'_, &str, u16> = TableDefinition::new("classes");
+const BLOBS: TableDefinition<'_, u32, &[u8; 32]> = TableDefinition::new("blobs");
+const NUMBERS: TableDefinition<'_, &[u8; 32], u32> = TableDefinition::new("numbers");
+const LAYERS: TableDefinition<'_, &[u8; 32], &[u8; 32]> = TableDefinition::new("layers");
+const LOST: TableDefinition<'_, u32, u32> = TableDefinition::new("lost");
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+
+/// An index in one file.
+pub struct Database {
+    database: redb::Database,
+    /// Classes whose numbers are known: they never change.
+    classes: Mutex<HashMap<ChunkClass, u16>>,
+}
+
+fn failed(error: impl Into<redb::Error>) -> StoreError {
+    let error: redb::Error = error.into();
+    match error {
+        redb::Error::Io(error) => StoreError::Index(Box::new(error)),
+        error => StoreError::Index(Box::new(error)),
+    }
+}
+
+impl Database {
+    /// Opens the index at `path`; it is made if it is not there.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let mut builder = Builder::new();
+        builder.set_cache_size(CACHE).set_concurrency_mode(ConcurrencyMode::MultiWriter);
+        let database = builder.create(path).map_err(failed)?;
+        let index = Self { database, classes: Mutex::default() };
+        if index.meta("id")?.is_none() {
+            index.write(|transaction| {
+                let mut meta = transaction.open_table(META).map_err(failed)?;
+                if meta.get("id").map_err(failed)?.is_none() {
+                    // Random by what the operating system seeds hash maps with.
+                    meta.insert("id", RandomState::new().hash_one(path)).map_err(failed)?;
+                }
+                Ok(())
+            })?;
+        }
+        Ok(index)
+    }
+
+    fn read(&self) -> Result<ReadTransaction, StoreError> {
+        self.database.begin_read().map_err(failed)
+    }
+
+    /// Runs `change` in a transaction: all of it happens, or nothing.
+    fn write<T>(
+        &self,
+        change: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let transaction = self.database.begin_write().map_err(failed)?;
+        let changed = change(&transaction)?;
+        transaction.commit().map_err(failed)?;
+        Ok(changed)
+    }
+
+    fn meta(&self, name: &str) -> Result<Option<u64>, StoreError> {
+        let Some(meta) = opened(self.read()?.open_table(META))? else { return Ok(None) };
+        Ok(meta.get(name).map_err(failed)?.map(|value| value.value()))
+    }
+
+    /// The number of a class, if it has one.
+    fn class(&self, transaction: &ReadTransaction, class: &ChunkClass) -> Result<Option<u16>, StoreError> {
+        let mut known = self.classes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(number) = known.get(class) {
+            return Ok(Some(*number));
+        }
+        let Some(classes) = opened(transaction.open_table(CLASSES))? else { return Ok(None) };
+        let found = classes.get(class.as_str()).map_err(failed)?.map(|number| number.value());
+        if let Some(number) = found {
+            known.insert(class.clone(), number);
+        }
+        Ok(found)
+    }
+}
+
+/// A table, if it was ever written to.
+fn opened<T>(table: Result<T, TableError>) -> Result<Option<T>, StoreError> {
+    match table {
+        Ok(table) => Ok(Some(table)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn key(class: u16, digest: &ChunkDigest) -> [u8; KEY] {
+    let mut key = [0; KEY];
+    key[..2].copy_from_slice(&class.to_be_bytes());
+    key[2..].copy_from_slice(&prefix(digest));
+    key
+}
+
+fn place(blob: u32, number: u32) -> [u8; 8] {
+    ((u64::from(blob) << 32) | u64::from(number)).to_be_bytes()
+}
+
+fn parse_place(bytes: &[u8; 8]) -> (u32, u32) {
+    let both = u64::from_be_bytes(*bytes);
+    ((both >> 32) as u32, both as u32)
+}
+
+/// The number of a class; it gets one if it has none.
+fn class_number(transaction: &WriteTransaction, class: &ChunkClass) -> Result<u16, StoreError> {
+    let mut classes = transaction.open_table(CLASSES).map_err(failed)?;
+    if let Some(number) = classes.get(class.as_str()).map_err(failed)? {
+        return Ok(number.value());
+    }
+    let too_many = |_| StoreError::Index("it has too many classes of chunks".into());
+    let number = u16::try_from(classes.len().map_err(failed)?).map_err(too_many)?;
+    classes.insert(class.as_str(), number).map_err(failed)?;
+    Ok(number)
+}
+
+/// The next number; it is taken.
+fn take_number(meta: &mut Table<'_, &'static str, u64>) -> Result<u32, StoreError> {
+    let next = meta.get("next").map_err(failed)?.map_or(0, |next| next.value());
+    let number = u32::try_from(next).map_err(|_| StoreError::Index("it has too many blobs".into()))?;
+    meta.insert("next", next + 1).map_err(failed)?;
+    Ok(number)
+}
+
+/// The number of a blob; it gets one if it has none.
+fn blob_number(transaction: &WriteTransaction, id: &BlobId) -> Result<u32, StoreError> {
+    let mut numbers = transaction.open_table(NUMBERS).map_err(failed)?;
+    if let Some(number) = numbers.get(&id.0).map_err(failed)? {
+        return Ok(number.value());
+    }
+    let number = take_number(&mut transaction.open_table(META).map_err(failed)?)?;
+    numbers.insert(&id.0, number).map_err(failed)?;
+    transaction.open_table(BLOBS).map_err(failed)?.insert(number, &id.0).map_err(failed)?;
+    Ok(number)
+}
+
+impl Index for Database {
+    fn id(&self) -> Result<u64, StoreError> {
+        Ok(self.meta("id")?.unwrap_or_default())
+    }
+
+    fn next(&self) -> Result<BlobNumber, StoreError> {
+        // Numbers that are given fit.
+        Ok(BlobNumber(self.meta("next")?.unwrap_or_default() as u32))
+    }
+
+    fn find_chunks(
+        &self,
+        class: &ChunkClass,
+        wanted: &[ChunkDigest],
+        before: BlobNumber,
+    ) -> Result<Vec<Option<IndexedChunk>>, StoreError> {
+        let nothing = || Ok(vec![None; wanted.len()]);
+        let transaction = self.read()?;
+        let Some(class) = self.class(&transaction, class)? else { return nothing() };
+        let Some(chunks) = opened(transaction.open_table(CHUNKS))? else { return nothing() };
+        let Some(blobs) = opened(transaction.open_table(BLOBS))? else { return nothing() };
+        let mut ids: HashMap<u32, Option<BlobId>> = HashMap::new();
+        let mut found = Vec::with_capacity(wanted.len());
+        for digest in wanted {
+            let Some(at) = chunks.get(&key(class, digest)).map_err(failed)? else {
+                found.push(None);
+                continue;
+            };
+            let (blob, number) = parse_place(at.value());
+            let id = match ids.get(&blob) {
+                Some(id) => *id,
+                None => {
+                    let id = blobs.get(blob).map_err(failed)?.map(|id| BlobId(*id.value()));
+                    ids.insert(blob, id);
+                    id
+                }
+            };
+            let blob = BlobNumber(blob);
+            found.push(id.filter(|_| blob < before).map(|id| IndexedChunk { blob, id, number }));
+        }
+        Ok(found)
+    }
+
+    fn find_layers(&self, keys: &[LayerKey]) -> Result<Vec<Option<BlobId>>, StoreError> {
+        let Some(layers) = opened(self.read()?.open_table(LAYERS))? else {
+            return Ok(vec![None; keys.len()]);
+        };
+        let find = |key: &LayerKey| Ok(layers.get(&key.0).map_err(failed)?.map(|id| BlobId(*id.value())));
+        keys.iter().map(find).collect()
+    }
+
+    fn numbers(&self, blobs: &[BlobId]) -> Result<Vec<Option<BlobNumber>>, StoreError> {
+        let Some(numbers) = opened(self.read()?.open_table(NUMBERS))? else {
+            return Ok(vec![None; blobs.len()]);
+        };
+        let find =
+            |id: &BlobId| Ok(numbers.get(&id.0).map_err(failed)?.map(|number| BlobNumber(number.value())));
+        blobs.iter().map(find).collect()
+    }
+
+    fn publish(&self, blob: &NewBlob<'_>) -> Result<BlobNumber, StoreError> {
+        self.write(|transaction| {
+            let class = class_number(transaction, blob.class)?;
+            let number = blob_number(transaction, &blob.id)?;
+            let mut sorted: Vec<([u8; KEY], u32)> =
+                blob.chunks.iter().map(|(digest, chunk)| (key(class, digest), *chunk)).collect();
+            sorted.sort_unstable();
+            let mut chunks = transaction.open_table(CHUNKS).map_err(failed)?;
+            let blobs = transaction.open_table(BLOBS).map_err(failed)?;
+            let mut known = HashMap::from([(number, true)]);
+            for (key, chunk) in &sorted {
+                let of = chunks.get(key).map_err(failed)?.map(|at| parse_place(at.value()).0);
+                // Entries may be left of a blob whose description could not be read when it was forgotten.
+                let is_known = match of.map(|of| (of, known.get(&of))) {
+                    None => false,
+                    Some((_, Some(is_known))) => *is_known,
+                    Some((of, None)) => {
+                        let is_known = blobs.get(of).map_err(failed)?.is_some();
+                        known.insert(of, is_known);
+                        is_known
+                    }
+                };
+                if !is_known {
+                    chunks.insert(key, &place(number, *chunk)).map_err(failed)?;
+                }
+            }
+            let mut layers = transaction.open_table(LAYERS).map_err(failed)?;
+            for key in blob.layers {
+                layers.insert(&key.0, &blob.id.0).map_err(failed)?;
+            }
+            Ok(BlobNumber(number))
+        })
+    }
+
+    fn forget(&self, blob: BlobId, class: &ChunkClass, digests: &[ChunkDigest]) -> Result<bool, StoreError> {
+        self.write(|transaction| {
+            let mut layers = transaction.open_table(LAYERS).map_err(failed)?;
+            layers.retain(|_, id| *id != blob.0).map_err(failed)?;
+            let removed = transaction
+                .open_table(NUMBERS)
+                .map_err(failed)?
+                .remove(&blob.0)
+                .map_err(failed)?
+                .map(|number| number.value());
+            let Some(number) = removed else { return Ok(false) };
+            transaction.open_table(BLOBS).map_err(failed)?.remove(number).map_err(failed)?;
+            let class = class_number(transaction, class)?;
+            let mut keys: Vec<[u8; KEY]> = digests.iter().map(|digest| key(class, digest)).collect();
+            keys.sort_unstable();
+            let mut chunks = transaction.open_table(CHUNKS).map_err(failed)?;
+            for key in &keys {
+                let is_its =
+                    chunks.get(key).map_err(failed)?.is_some_and(|at| parse_place(at.value()).0 == number);
+                if is_its {
+                    chunks.remove(key).map_err(failed)?;
+                }
+            }
+            // What is told of the store from here on is told of another state, so a number is used up.
+            let next = take_number(&mut transaction.open_table(META).map_err(failed)?)?;
+            transaction.open_table(LOST).map_err(failed)?.insert(number, next).map_err(failed)?;
+            Ok(true)
+        })
+    }
+
+    fn clear(&self) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            let next = take_number(&mut transaction.open_table(META).map_err(failed)?)?;
+            {
+                let blobs = transaction.open_table(BLOBS).map_err(failed)?;
+                let mut lost = transaction.open_table(LOST).map_err(failed)?;
+                for entry in blobs.iter().map_err(failed)? {
+                    lost.insert(entry.map_err(failed)?.0.value(), next).map_err(failed)?;
+                }
+            }
+            transaction.delete_table(CHUNKS).map_err(failed)?;
+            transaction.delete_table(BLOBS).map_err(failed)?;
+            transaction.delete_table(NUMBERS).map_err(failed)?;
+            transaction.delete_table(LAYERS).map_err(failed)?;
+            Ok(())
+        })
+    }
+
+    fn blobs(&self) -> Result<Vec<(BlobNumber, BlobId)>, StoreError> {
+        let Some(blobs) = opened(self.read()?.open_table(BLOBS))? else { return Ok(Vec::new()) };
+        let entries = blobs.iter().map_err(failed)?;
+        let pair = |entry: Result<(redb::AccessGuard<'_, u32>, redb::AccessGuard<'_, &[u8; 32]>), _>| {
+            let (number, id) = entry.map_err(|error: redb::StorageError| failed(error))?;
+            Ok((BlobNumber(number.value()), BlobId(*id.value())))
+        };
+        entries.map(pair).collect()
+    }
+
+    fn layers(&self) -> Result<Vec<(LayerKey, BlobId)>, StoreError> {
+        let Some(layers) = opened(self.read()?.open_table(LAYERS))? else { return Ok(Vec::new()) };
+        let mut all = Vec::new();
+        for entry in layers.iter().map_err(failed)? {
+            let (key, id) = entry.map_err(failed)?;
+            all.push((LayerKey(*key.value()), BlobId(*id.value())));
+        }
+        Ok(all)
+    }
+
+    fn has_lost(&self, before: BlobNumber) -> Result<bool, StoreError> {
+        let Some(lost) = opened(self.read()?.open_table(LOST))? else { return Ok(false) };
+        for entry in lost.range(..before.0).map_err(failed)? {
+            if before.0 <= entry.map_err(failed)?.1.value() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn totals(&self) -> Result<Totals, StoreError> {
+        let transaction = self.read()?;
+        let length = |table: Option<u64>| table.unwrap_or_default();
+        let blobs = opened(transaction.open_table(BLOBS))?.map(|table| table.len()).transpose();
+        let chunks = opened(transaction.open_table(CHUNKS))?.map(|table| table.len()).transpose();
+        let layers = opened(transaction.open_table(LAYERS))?.map(|table| table.len()).transpose();
+        Ok(Totals {
+            blobs: length(blobs.map_err(failed)?),
+            chunks: length(chunks.map_err(failed)?),
+            layers: length(layers.map_err(failed)?),
+        })
+    }
+}

@@ -1,0 +1,331 @@
+//! A store in a directory, for any number of processes at once.
+//!
+//! ```text
+//!   DIR/
+//!   ├── nydus-convert-store      marker: the version of this structure
+//!   ├── lock                     shared while something is published, exclusive while something is removed
+//!   ├── index.redb               the index, see database.rs
+//!   ├── blobs/ab/ab12…           the objects by their names, whole
+//!   ├── descriptions/ab/ab12…
+//!   ├── layers/…  images/…
+//!   ├── sessions/PID-N           one for every process, locked while it lives: the blobs that it holds
+//!   └── unfinished/PID-N-M       objects in the making, named by their sessions
+//! ```
+//! Objects are written under `unfinished/`, brought to the disk and renamed. A process that is killed leaves at most
+//! files there and a session that nobody locks; [`PruneStore::sweep`] takes them away.
+
+mod database;
+mod session;
+
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use nydus_convert_rafs::BlobId;
+
+use super::{
+    Guard, NewObject, Object, ObjectInfo, ObjectKind, ObjectName, PruneStore, ReadStore, StoreError,
+    WriteStore,
+};
+pub use database::Database;
+use session::Session;
+
+const MARKER: &str = "nydus-convert-store";
+const VERSION: &str = "1";
+/// Bytes that are collected before they are written.
+const BUFFER: usize = 256 << 10;
+
+/// Objects in a directory.
+pub struct Directory {
+    dir: PathBuf,
+    session: Arc<Session>,
+    unfinished: AtomicU64,
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::Io { action, path, source }
+}
+
+impl Directory {
+    /// Opens the store in `dir`; a directory that is empty or not there becomes one.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        fs::create_dir_all(dir).map_err(failed("make", dir))?;
+        let marker = dir.join(MARKER);
+        match fs::read_to_string(&marker) {
+            Ok(text) => check_version(dir, &text)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => create(dir)?,
+            Err(error) => return Err(failed("read", &marker)(error)),
+        }
+        let guard = lock(dir, Lock::Shared)?;
+        let session = Session::begin(&dir.join("sessions"))?;
+        drop(guard);
+        Ok(Self { dir: dir.to_owned(), session: Arc::new(session), unfinished: AtomicU64::new(0) })
+    }
+
+    /// Where its index lies.
+    pub fn index_path(&self) -> PathBuf {
+        self.dir.join("index.redb")
+    }
+
+    fn path(&self, name: ObjectName) -> PathBuf {
+        let hex = BlobId(name.id).to_string();
+        self.dir.join(name.kind.plural()).join(&hex[..2]).join(hex)
+    }
+}
+
+fn check_version(dir: &Path, text: &str) -> Result<(), StoreError> {
+    if text.trim_end() == VERSION {
+        return Ok(());
+    }
+    // A marker of another program can have any length.
+    let found = text.trim_end().chars().take(40).collect();
+    Err(StoreError::Version { path: dir.to_owned(), found, known: VERSION })
+}
+
+/// Makes a store of an empty directory. Others may be doing the same.
+fn create(dir: &Path) -> Result<(), StoreError> {
+    let own = ["lock", MARKER, "sessions", "unfinished"];
+    for entry in fs::read_dir(dir).map_err(failed("read", dir))? {
+        let name = entry.map_err(failed("read", dir))?.file_name();
+        if !own.iter().any(|own| name == *own) && name != ".nydus-convert-store" {
+            return Err(StoreError::NotAStore { path: dir.to_owned() });
+        }
+    }
+    let guard = lock(dir, Lock::Exclusive)?;
+    for sub in ["sessions", "unfinished"] {
+        fs::create_dir_all(dir.join(sub)).map_err(failed("make", &dir.join(sub)))?;
+    }
+    // The marker says that all else is there.
+    let (new, marker) = (dir.join(".nydus-convert-store"), dir.join(MARKER));
+    fs::write(&new, format!("{VERSION}\n")).map_err(failed("write", &new))?;
+    fs::rename(&new, &marker).map_err(failed("write", &marker))?;
+    drop(guard);
+    Ok(())
+}
+
+#[derive(Clone, Copy)]
+enum Lock {
+    Shared,
+    Exclusive,
+}
+
+/// Waits for the lock of the store; it lasts until the file is closed.
+fn lock(dir: &Path, kind: Lock) -> Result<File, StoreError> {
+    let path = dir.join("lock");
+    let open = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
+    let file = open.map_err(failed("open", &path))?;
+    loop {
+        let locked = match kind {
+            Lock::Shared => file.lock_shared(),
+            Lock::Exclusive => file.lock(),
+        };
+        match locked {
+            Ok(()) => return Ok(file),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed("lock", &path)(error)),
+        }
+    }
+}
+
+impl ReadStore for Directory {
+    fn open(&self, name: ObjectName) -> Result<Option<Object>, StoreError> {
+        let path = self.path(name);
+        match File::open(&path) {
+            Ok(file) => Ok(Some(Arc::new(file))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed("open", &path)(error)),
+        }
+    }
+
+    fn list(&self, kind: ObjectKind) -> Result<Vec<ObjectInfo>, StoreError> {
+        let mut found = Vec::new();
+        for directory in entries(&self.dir.join(kind.plural()))? {
+            for path in entries(&directory)? {
+                let name = path.file_name().and_then(|name| name.to_str()?.parse::<BlobId>().ok());
+                let Some(BlobId(id)) = name else { continue };
+                match fs::metadata(&path) {
+                    Ok(metadata) => found.push(ObjectInfo {
+                        name: ObjectName { kind, id },
+                        size: metadata.len(),
+                        used: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+                    }),
+                    // Removed meanwhile.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(failed("read", &path)(error)),
+                }
+            }
+        }
+        found.sort_unstable_by_key(|info| info.name);
+        Ok(found)
+    }
+}
+
+/// The entries of a directory, none if it is not there.
+fn entries(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    match fs::read_dir(dir) {
+        Ok(entries) => {
+            let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+            paths.collect::<io::Result<_>>().map_err(failed("read", dir))
+        }
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(Vec::new())
+        }
+        Err(error) => Err(failed("read", dir)(error)),
+    }
+}
+
+impl WriteStore for Directory {
+    fn begin(&self) -> Result<Box<dyn NewObject>, StoreError> {
+        let number = self.unfinished.fetch_add(1, Ordering::Relaxed);
+        let path = self.dir.join("unfinished").join(format!("{}-{number}", self.session.name()));
+        let file = OpenOptions::new().create_new(true).write(true).open(&path);
+        let file = BufWriter::with_capacity(BUFFER, file.map_err(failed("make", &path))?);
+        Ok(Box::new(NewFile { file: Some(file), path, dir: self.dir.clone() }))
+    }
+
+    fn touch(&self, name: ObjectName) -> Result<(), StoreError> {
+        let path = self.path(name);
+        let touched = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+        match touched {
+            // Whoever may only read a store uses it all the same.
+            Err(error)
+                if !matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound
+                        | io::ErrorKind::PermissionDenied
+                        | io::ErrorKind::ReadOnlyFilesystem
+                ) =>
+            {
+                Err(failed("mark as used", &path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn publishing(&self) -> Result<Guard, StoreError> {
+        Ok(Box::new(lock(&self.dir, Lock::Shared)?))
+    }
+
+    fn hold(&self, blob: BlobId) -> Result<(), StoreError> {
+        self.session.hold(blob)
+    }
+}
+
+impl PruneStore for Directory {
+    fn pruning(&self) -> Result<Guard, StoreError> {
+        Ok(Box::new(lock(&self.dir, Lock::Exclusive)?))
+    }
+
+    fn held(&self) -> Result<HashSet<BlobId>, StoreError> {
+        let mut held = self.session.held();
+        for path in entries(&self.dir.join("sessions"))? {
+            held.extend(session::of_others(&path)?.unwrap_or_default());
+        }
+        Ok(held)
+    }
+
+    fn remove(&self, name: ObjectName) -> Result<(), StoreError> {
+        let path = self.path(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", &path)(error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn sweep(&self, dry_run: bool) -> Result<u64, StoreError> {
+        let mut dead = Vec::new();
+        let mut living = HashSet::from([self.session.name().to_owned()]);
+        for path in entries(&self.dir.join("sessions"))? {
+            let Some(name) = path.file_name().and_then(|name| name.to_str()).map(str::to_owned) else {
+                continue;
+            };
+            match session::of_others(&path)? {
+                Some(_) => drop(living.insert(name)),
+                None if living.contains(&name) => {}
+                None => dead.push(path),
+            }
+        }
+        let mut bytes = 0;
+        for path in entries(&self.dir.join("unfinished"))? {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let session = name.rsplit_once('-').map(|(session, _)| session);
+            if session.is_none_or(|session| !living.contains(session)) {
+                bytes += fs::metadata(&path).map_or(0, |metadata| metadata.len());
+                dead.push(path);
+            }
+        }
+        if !dry_run {
+            for path in dead {
+                match fs::remove_file(&path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(failed("remove", &path)(error));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+/// An object in the making. Dropped unfinished, it is removed.
+struct NewFile {
+    file: Option<BufWriter<File>>,
+    path: PathBuf,
+    dir: PathBuf,
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.as_mut().map_or(Err(io::ErrorKind::BrokenPipe.into()), |file| file.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.as_mut().map_or(Ok(()), Write::flush)
+    }
+}
+
+impl NewObject for NewFile {
+    fn finish(mut self: Box<Self>, name: ObjectName) -> Result<(), StoreError> {
+        let Some(file) = self.file.take() else { return Ok(()) };
+        let file = file.into_inner().map_err(|error| failed("write", &self.path)(error.into_error()))?;
+        file.sync_all().map_err(failed("write", &self.path))?;
+        let hex = BlobId(name.id).to_string();
+        let dir = self.dir.join(name.kind.plural()).join(&hex[..2]);
+        let is_new = !dir.is_dir();
+        fs::create_dir_all(&dir).map_err(failed("make", &dir))?;
+        let path = dir.join(hex);
+        fs::rename(&self.path, &path).map_err(failed("write", &path))?;
+        sync_dir(&dir)?;
+        if is_new && let Some(parent) = dir.parent() {
+            sync_dir(parent)?;
+            sync_dir(&self.dir)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if let Some(file) = self.file.take() {
+            // What is collected need not be written any more.
+            drop(file.into_parts());
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Makes new names last.
+fn sync_dir(dir: &Path) -> Result<(), StoreError> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed("write", dir))
+}
+
+/// Whether a lock could not be had because somebody else has it.
+fn is_taken(result: &Result<(), TryLockError>) -> bool {
+    matches!(result, Err(TryLockError::WouldBlock))
+}

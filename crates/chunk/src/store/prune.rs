@@ -1,0 +1,241 @@
+//! Removing what nobody needs.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::{Duration, SystemTime};
+
+use nydus_convert_rafs::{BlobId, ChunkDigest};
+
+use super::index::{PREFIX, prefix};
+use super::{
+    ChunkClass, ChunkStore, LayerKey, NewBlob, ObjectInfo, ObjectKind, ObjectName, StoreError, StoredImage,
+};
+
+/// What is to be removed. What no rule names stays; blobs that a running process holds stay in any case.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PrunePolicy {
+    /// Results whose blobs stay. If there are any and no other rule, all other blobs go.
+    pub keep_images: Vec<[u8; 32]>,
+    /// Blobs go that were not used for longer.
+    pub max_age: Option<Duration>,
+    /// Blobs that were not used for the longest time go, until the objects together have at most so many bytes.
+    pub max_bytes: Option<u64>,
+    /// These blobs go, and no others but those of other rules.
+    pub blobs: Vec<BlobId>,
+    /// Nothing is removed, only told.
+    pub dry_run: bool,
+}
+
+/// Why a blob goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The index does not know it.
+    Unlisted,
+    /// It was asked for.
+    Asked,
+    /// It is none of a result that is to stay.
+    NotKept,
+    /// It was not used for long.
+    Age,
+    /// The store was too large.
+    Size,
+}
+
+/// Why a blob stays that would go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// A running process uses it.
+    Held,
+    /// A result is to stay.
+    Image,
+}
+
+/// A blob that goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pruned {
+    /// Which.
+    pub blob: BlobId,
+    /// Its bytes, with what the store knows of it.
+    pub bytes: u64,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What was removed, or would be.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PruneReport {
+    /// Blobs that go.
+    pub pruned: Vec<Pruned>,
+    /// Blobs that stay although a rule would have them go.
+    pub kept: Vec<(BlobId, Kept)>,
+    /// Results that are forgotten, because blobs of them are not there any more.
+    pub images: Vec<StoredImage>,
+    /// Bytes that processes left unfinished that have ended.
+    pub unfinished_bytes: u64,
+    /// Bytes of all objects that stay.
+    pub bytes_left: u64,
+}
+
+/// A blob with all that belongs to it.
+struct Candidate {
+    blob: BlobId,
+    bytes: u64,
+    used: SystemTime,
+    listed: bool,
+}
+
+impl ChunkStore {
+    /// Removes what `policy` says, and what processes left that have ended. Waits for those that publish just now.
+    pub fn prune(&self, policy: &PrunePolicy) -> Result<PruneReport, StoreError> {
+        let objects = self.objects();
+        let guard = objects.pruning()?;
+        let mut report =
+            PruneReport { unfinished_bytes: objects.sweep(policy.dry_run)?, ..PruneReport::default() };
+        let layers = self.layers_by_blob()?;
+        let mut candidates = self.candidates(&layers)?;
+        candidates.sort_by_key(|candidate| (candidate.used, candidate.blob));
+        let images = self.images()?;
+        let kept_images: HashSet<BlobId> = images
+            .iter()
+            .filter(|image| policy.keep_images.contains(&image.id))
+            .flat_map(|image| image.blobs.iter().copied())
+            .collect();
+        let held = objects.held()?;
+        let mut left: u64 = candidates.iter().map(|candidate| candidate.bytes).sum();
+        for candidate in &candidates {
+            let Some(reason) = policy.reason(candidate, left, &kept_images) else { continue };
+            if held.contains(&candidate.blob) {
+                report.kept.push((candidate.blob, Kept::Held));
+            } else if kept_images.contains(&candidate.blob) {
+                report.kept.push((candidate.blob, Kept::Image));
+            } else {
+                left -= candidate.bytes;
+                report.pruned.push(Pruned { blob: candidate.blob, bytes: candidate.bytes, reason });
+            }
+        }
+        report.bytes_left = left;
+        let gone: BTreeSet<BlobId> = report.pruned.iter().map(|pruned| pruned.blob).collect();
+        let there: HashSet<BlobId> = candidates.iter().map(|candidate| candidate.blob).collect();
+        let is_broken =
+            |image: &StoredImage| image.blobs.iter().any(|id| gone.contains(id) || !there.contains(id));
+        report.images = images.into_iter().filter(is_broken).collect();
+        if !policy.dry_run {
+            self.remove(&gone, &layers, &report.images)?;
+        }
+        drop(guard);
+        Ok(report)
+    }
+
+    fn layers_by_blob(&self) -> Result<BTreeMap<BlobId, Vec<LayerKey>>, StoreError> {
+        let mut layers: BTreeMap<BlobId, Vec<LayerKey>> = BTreeMap::new();
+        for (key, blob) in self.index().layers()? {
+            layers.entry(blob).or_default().push(key);
+        }
+        Ok(layers)
+    }
+
+    fn candidates(&self, layers: &BTreeMap<BlobId, Vec<LayerKey>>) -> Result<Vec<Candidate>, StoreError> {
+        let listed: HashSet<BlobId> = self.index().blobs()?.into_iter().map(|(_, id)| id).collect();
+        let mut sizes: BTreeMap<BlobId, u64> = BTreeMap::new();
+        for ObjectInfo { name, size, .. } in self.objects().list(ObjectKind::Description)? {
+            *sizes.entry(BlobId(name.id)).or_default() += size;
+        }
+        let of_layers: BTreeMap<[u8; 32], u64> =
+            self.objects().list(ObjectKind::Layer)?.iter().map(|info| (info.name.id, info.size)).collect();
+        for (blob, keys) in layers {
+            *sizes.entry(*blob).or_default() +=
+                keys.iter().filter_map(|key| of_layers.get(&key.0)).sum::<u64>();
+        }
+        let mut candidates = Vec::new();
+        for ObjectInfo { name, size, used } in self.objects().list(ObjectKind::Blob)? {
+            let blob = BlobId(name.id);
+            let bytes = size + sizes.remove(&blob).unwrap_or_default();
+            candidates.push(Candidate { blob, bytes, used, listed: listed.contains(&blob) });
+        }
+        // What is left has lost its blob.
+        let orphans = sizes.into_iter();
+        candidates.extend(orphans.map(|(blob, bytes)| Candidate {
+            blob,
+            bytes,
+            used: SystemTime::UNIX_EPOCH,
+            listed: false,
+        }));
+        Ok(candidates)
+    }
+
+    /// The index forgets first: what is removed must not be found.
+    fn remove(
+        &self,
+        gone: &BTreeSet<BlobId>,
+        layers: &BTreeMap<BlobId, Vec<LayerKey>>,
+        images: &[StoredImage],
+    ) -> Result<(), StoreError> {
+        let mut lost: HashSet<(ChunkClass, [u8; PREFIX])> = HashSet::new();
+        for id in gone {
+            if let Some(description) = self.describe(*id)? {
+                let class = description.class.clone();
+                lost.extend(description.alone().iter().map(|(digest, _)| (class.clone(), prefix(digest))));
+            }
+            self.forget(*id)?;
+        }
+        for id in gone {
+            for key in layers.get(id).into_iter().flatten() {
+                self.objects().remove(key.object())?;
+            }
+            self.objects().remove(ObjectName::description(*id))?;
+            self.objects().remove(ObjectName::blob(*id))?;
+        }
+        self.remove_unlisted_layers()?;
+        for image in images {
+            self.remove_image(image.id)?;
+        }
+        self.find_copies(&lost)
+    }
+
+    fn remove_unlisted_layers(&self) -> Result<(), StoreError> {
+        let listed: HashSet<LayerKey> = self.index().layers()?.into_iter().map(|(key, _)| key).collect();
+        for info in self.objects().list(ObjectKind::Layer)? {
+            if !listed.contains(&LayerKey(info.name.id)) {
+                self.objects().remove(info.name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The index knows one place of each chunk. Of those that were lost, other blobs may have copies.
+    fn find_copies(&self, lost: &HashSet<(ChunkClass, [u8; PREFIX])>) -> Result<(), StoreError> {
+        if lost.is_empty() {
+            return Ok(());
+        }
+        for (_, id) in self.index().blobs()? {
+            let Some(description) = self.describe(id)? else { continue };
+            let class = &description.class;
+            let mut copies: Vec<(ChunkDigest, u32)> = description.alone();
+            copies.retain(|(digest, _)| lost.contains(&(class.clone(), prefix(digest))));
+            if !copies.is_empty() {
+                self.index().publish(&NewBlob { id, class, chunks: &copies, layers: &[] })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl PrunePolicy {
+    /// Why a blob should go, if it should; `left` bytes are in the store then.
+    fn reason(&self, candidate: &Candidate, left: u64, kept: &HashSet<BlobId>) -> Option<Reason> {
+        let age = SystemTime::now().duration_since(candidate.used).unwrap_or_default();
+        let only_images = !self.keep_images.is_empty() && self.max_age.is_none() && self.max_bytes.is_none();
+        if !candidate.listed {
+            Some(Reason::Unlisted)
+        } else if self.blobs.contains(&candidate.blob) {
+            Some(Reason::Asked)
+        } else if only_images && !kept.contains(&candidate.blob) {
+            Some(Reason::NotKept)
+        } else if self.max_age.is_some_and(|most| age > most) {
+            Some(Reason::Age)
+        } else if self.max_bytes.is_some_and(|most| left > most) {
+            Some(Reason::Size)
+        } else {
+            None
+        }
+    }
+}
