@@ -22,6 +22,7 @@ use crate::error::{Error, Kind, NydusError};
 use crate::images::{self, FoundKind};
 use crate::nydus_image::{find_layer, read_versioned_bootstrap};
 use crate::options::{FsOptions, PlatformFilter};
+use crate::to_nydus::elsewhere::Used;
 
 /// Features of blobs whose chunks do not lie in the blob one by one or in batches.
 const UNUSABLE: BlobFeatures =
@@ -169,17 +170,11 @@ impl ChunkDictionary {
         self.0.format.as_ref().map_or(Ok(()), |format| format.same(&wanted))
     }
 
-    /// A blob, with these of its chunks only.
-    pub(crate) fn blob(&self, number: u16, chunks: impl IntoIterator<Item = u32>) -> Option<Blob> {
-        let at = usize::from(number);
-        let (blob, all) = (self.0.blobs.get(at)?, self.0.chunks.get(at)?);
-        let chunks = chunks.into_iter().filter_map(|index| Some((index, *all.get(&index)?))).collect();
-        Some(Blob { chunks: ChunkTable::from_unsorted(chunks), ..blob.clone() })
-    }
-
-    /// The record of a chunk.
-    pub(crate) fn chunk(&self, at: ChunkRef) -> Option<&Chunk> {
-        self.0.chunks.get(usize::from(at.blob))?.get(&at.index)
+    /// A chunk that was found.
+    pub(crate) fn at(&self, hit: ChunkRef) -> Option<Used<'_>> {
+        let blob = self.0.blobs.get(usize::from(hit.blob))?;
+        let chunk = *self.0.chunks.get(usize::from(hit.blob))?.get(&hit.index)?;
+        Some(Used { blob, index: hit.index, chunk })
     }
 
     /// Brings a blob into the sink, verified.

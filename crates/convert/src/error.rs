@@ -2,15 +2,16 @@
 
 use std::io;
 
+use nydus_convert_chunk::store::{SnapshotError, StoreError};
 use nydus_convert_chunk::{BlobError, PackError, WriteError};
 use nydus_convert_layer::LayerError;
 use nydus_convert_oci::{self as oci, DecompressError, DiffId, Digest, ErrorKind, VerifyError};
-use nydus_convert_rafs::{EntryPath, TreeError};
+use nydus_convert_rafs::{BlobId, EntryPath, TreeError};
 use nydus_convert_recompress::ReplayError;
 use thiserror::Error;
 
 use crate::dictionary::DictionaryError;
-use crate::options::FsOptionsError;
+use crate::options::{DedupError, FsOptionsError};
 use crate::report::LossReport;
 use crate::to_nydus::MergeError;
 
@@ -62,6 +63,23 @@ pub enum Error {
     /// A chunk dictionary that is of no use.
     #[error("the chunk dictionary cannot be used")]
     Dictionary(#[from] DictionaryError),
+    /// The chunk store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A state of the chunk store that cannot be had.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// A blob of the chunk store that an image was to refer to.
+    #[error(
+        "blob {id} of the chunk store is damaged or gone; run the command again, and `store verify` to find more"
+    )]
+    StoredBlob {
+        /// The blob.
+        id: BlobId,
+    },
+    /// Options of deduplication that mean nothing together.
+    #[error(transparent)]
+    Dedup(#[from] DedupError),
     /// An image that the kernel cannot mount.
     #[error(
         "the kernel cannot mount this image: {why}; make it with to-nydus --kernel-mountable or --tarfs from the OCI image"
@@ -235,6 +253,9 @@ pub enum LayerFailure {
     /// The blob cannot be written.
     #[error("the blob cannot be written")]
     Write(#[from] WriteError),
+    /// The chunk store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The compression library failed.
     #[error("compressing a chunk failed")]
     Compress(#[source] io::Error),
@@ -448,6 +469,7 @@ impl LayerFailure {
             }
             Self::Stream(error) | Self::Aside(error) => ErrorKind::of_io(error).into(),
             Self::LayerWrite(_) => Kind::Failed,
+            Self::Store(error) => of_store(error),
             Self::UnknownBlob(_) => Kind::NotFaithful,
             Self::Replay(_) | Self::Blob { .. } | Self::BlobBootstrap { .. } => Kind::NotFaithful,
         }
@@ -485,6 +507,7 @@ impl From<PackError<LayerFailure>> for LayerFailure {
             PackError::Write(error) => Self::Write(error),
             PackError::Compress(error) => Self::Compress(error),
             PackError::ChunkTooLong { length, .. } => Self::Write(WriteError::ChunkLength { length }),
+            PackError::Store(error) => Self::Store(error),
         }
     }
 }
@@ -521,6 +544,13 @@ impl Error {
             Self::Record(_) => Kind::NotFaithful,
             Self::Verb(error) => error.kind(),
             Self::Rootfs(error) => error.kind().into(),
+            Self::Store(error) => of_store(error),
+            Self::Snapshot(_) => Kind::Source,
+            Self::StoredBlob { .. } | Self::Dedup(_) => Kind::Failed,
         }
     }
+}
+
+fn of_store(error: &StoreError) -> Kind {
+    error.io().map_or(Kind::Failed, |error| ErrorKind::of_io(error).into())
 }

@@ -38,11 +38,14 @@ mod readahead;
 mod referred;
 pub mod replay;
 mod report;
+mod reuse;
 mod rootfs;
 mod side_by_side;
 mod to_nydus;
 mod to_oci;
 
+/// Where finished work is kept for later conversions.
+pub use nydus_convert_chunk::store;
 /// Images as OCI knows them: references, layouts, manifests.
 pub use nydus_convert_oci as oci;
 /// The file system format.
@@ -57,14 +60,14 @@ pub use nydus_convert_chunk::{Compression, CompressionError, ZstdLevel};
 pub use nydus_image::NydusImage;
 pub use observer::{LayerLabel, Observer, Stop};
 pub use options::{
-    Fidelity, FsOptions, FsOptionsError, IndexForm, Layers, PlatformFilter, Replay, Resources,
-    ToNydusOptions, ToOciOptions,
+    Dedup, DedupError, Fidelity, FsOptions, FsOptionsError, IndexForm, Layers, MinSaving, MinSavingError,
+    PlatformFilter, Replay, Resources, ReuseOptions, ToNydusOptions, ToOciOptions,
 };
 pub use prefetch::{Prefetch, PrefetchError};
 pub use report::{
     Action, CheckReport, CheckedImage, ImageReport, LayerReport, LossReport, MergeReport, MergedBlob,
     PackReport, RefusalReport, ReplayReport, Restoration, RestoredImage, RestoredLayer, SCHEMA_VERSION,
-    ToNydusReport, ToOciReport, ToolReport, UnpackReport, WayBack,
+    SharedReport, ToNydusReport, ToOciReport, ToolReport, UnpackReport, WayBack,
 };
 pub use rootfs::{Rootfs, RootfsError};
 pub use to_nydus::{Lost, LostEntry, MergeError, MergeLayer, merge, to_nydus, to_nydus_stream};

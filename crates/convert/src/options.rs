@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use nydus_convert_chunk::Compression;
+use nydus_convert_chunk::store::{ChunkStore, Snapshot};
 use nydus_convert_oci::Platform;
 use nydus_convert_rafs::{ChunkSize, Digester, FsVersion};
 use thiserror::Error;
@@ -187,6 +188,146 @@ impl std::fmt::Display for PlatformFilter {
     }
 }
 
+/// Which chunks of other blobs a layer's files may lie in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Dedup {
+    /// None: every layer's blob stands alone, so equal layers are equal blobs in all images.
+    #[default]
+    Layer,
+    /// Those of the layers below it.
+    Image,
+    /// Those of the layers below it, and those of blobs in the chunk store.
+    Store,
+}
+
+/// The part of a layer that a blob must save to be referred to, in hundredths of a percent of the layer's stored bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MinSaving(u32);
+
+/// Text that is no part of a layer.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("'{text}' is not a percentage from 0 to 100, like 5, 2.5 or 5%")]
+pub struct MinSavingError {
+    /// The text.
+    pub text: String,
+}
+
+impl MinSaving {
+    /// Whether `saved` bytes of `all` are that much. Nothing saved is never enough.
+    pub(crate) fn is_reached(self, saved: u64, all: u64) -> bool {
+        saved > 0 && u128::from(saved) * 10_000 >= u128::from(all) * u128::from(self.0)
+    }
+}
+
+/// 5 %.
+impl Default for MinSaving {
+    fn default() -> Self {
+        Self(500)
+    }
+}
+
+/// A percentage with at most two decimals.
+impl std::str::FromStr for MinSaving {
+    type Err = MinSavingError;
+
+    fn from_str(text: &str) -> Result<Self, MinSavingError> {
+        let number = text.strip_suffix('%').unwrap_or(text);
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+        let digits = |text: &str| {
+            text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u32>().ok()).flatten()
+        };
+        let hundredths = digits(whole).filter(|_| (1..=2).contains(&fraction.len())).and_then(|whole| {
+            let fraction = digits(&format!("{fraction:0<2}"))?;
+            whole.checked_mul(100)?.checked_add(fraction)
+        });
+        let hundredths = hundredths.filter(|hundredths| *hundredths <= 10_000);
+        hundredths.map(Self).ok_or_else(|| MinSavingError { text: text.to_owned() })
+    }
+}
+
+/// What of earlier work is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReuseOptions {
+    /// Where it is kept. The layers that a conversion makes go there, and are taken from there.
+    pub store: Option<ChunkStore>,
+    /// What layers may refer to. [`Dedup::Store`] needs a store.
+    pub dedup: Dedup,
+    /// Blobs that an image may use beside its layers' own.
+    pub max_blobs: usize,
+    /// What a blob must save to be one of these.
+    pub min_saving: MinSaving,
+    /// The state of the store that counts under [`Dedup::Store`]; the present one if not told.
+    pub snapshot: Option<Snapshot>,
+}
+
+/// No store, nothing shared.
+impl Default for ReuseOptions {
+    fn default() -> Self {
+        Self {
+            store: None,
+            dedup: Dedup::default(),
+            max_blobs: Self::MAX_BLOBS,
+            min_saving: MinSaving::default(),
+            snapshot: None,
+        }
+    }
+}
+
+impl ReuseOptions {
+    /// What [`ReuseOptions::max_blobs`] is if not told.
+    pub const MAX_BLOBS: usize = 8;
+}
+
+/// Options of deduplication that mean nothing together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum DedupError {
+    /// Nothing to share with.
+    #[error("--dedup store needs a chunk store: leave out --no-store, or name one by --store")]
+    NoStore,
+    /// Layers that are not packed.
+    #[error(
+        "--dedup image and store are for layers that are packed; --oci-ref and --tarfs leave them as they are"
+    )]
+    NotPacked,
+    /// The kernel's blobs lie one behind another.
+    #[error(
+        "images for the kernel cannot refer to chunks of other blobs: leave out --dedup, or --kernel-mountable"
+    )]
+    Kernel,
+    /// Two sources of chunks.
+    #[error("--chunk-dict and --dedup image or store exclude each other: both say whose chunks are used")]
+    Dictionary,
+    /// A snapshot that nobody uses.
+    #[error("--dedup-snapshot is for --dedup store")]
+    Snapshot,
+}
+
+impl ToNydusOptions {
+    /// Whether what layers may refer to goes with the rest.
+    pub(crate) fn check_reuse(&self) -> Result<(), DedupError> {
+        let ReuseOptions { store, dedup, snapshot, .. } = &self.reuse;
+        if snapshot.is_some() && *dedup != Dedup::Store {
+            return Err(DedupError::Snapshot);
+        }
+        if *dedup == Dedup::Layer {
+            return Ok(());
+        }
+        if self.oci_ref || self.tarfs {
+            return Err(DedupError::NotPacked);
+        }
+        if self.fs.kernel_mountable {
+            return Err(DedupError::Kernel);
+        }
+        if self.chunk_dict.is_some() {
+            return Err(DedupError::Dictionary);
+        }
+        match (dedup, store) {
+            (Dedup::Store, None) => Err(DedupError::NoStore),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Everything that `to_nydus` can be told.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ToNydusOptions {
@@ -206,6 +347,8 @@ pub struct ToNydusOptions {
     pub replay: Replay,
     /// Images whose chunks are used where a layer brings the same.
     pub chunk_dict: Option<ChunkDictionary>,
+    /// What of earlier work is used.
+    pub reuse: ReuseOptions,
     /// What clients fetch first; it lies in front in every layer's blob.
     pub prefetch: Prefetch,
     /// Whether the images are listed beside their Nydus variants.
@@ -243,6 +386,10 @@ impl ToNydusOptions {
         let mut options = self.clone();
         if options.oci_ref || options.tarfs {
             options.fs = FsOptions { chunk_size: self.fs.chunk_size, ..FsOptions::default() };
+        }
+        if options.reuse.dedup != Dedup::Layer {
+            // A layer must know what is below it.
+            options.resources.parallel_layers = NonZeroUsize::MIN;
         }
         options
     }

@@ -2,7 +2,7 @@
 //!
 //! Field names are a public interface (`docs/cli.md`); [`SCHEMA_VERSION`] is raised when one changes its meaning.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Version of the shape of all reports.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -26,6 +26,8 @@ pub struct ToNydusReport {
     pub images: Vec<ImageReport>,
     /// What the target format cannot hold.
     pub losses: Vec<LossReport>,
+    /// The state of the chunk store that the result depends on, for `--dedup-snapshot`; only under `--dedup store`.
+    pub dedup_snapshot: Option<String>,
     /// What the bytes depend on besides input and options.
     pub tool: ToolReport,
 }
@@ -86,14 +88,33 @@ pub struct LayerReport {
     pub stored_chunks: u64,
     /// Different chunks of other blobs that are used instead.
     pub foreign_chunks: u64,
+    /// Of the chunks kept those that were copied from the chunk store instead of being compressed.
+    pub copied_chunks: u64,
     /// Whether the blob was made for an earlier image of the same run.
     pub reused: bool,
+    /// Whether the whole layer was taken from the chunk store.
+    pub from_store: bool,
+    /// Blobs of other layers and images that the layer uses.
+    pub shared: Vec<SharedReport>,
     /// What is kept for the way back.
     pub replay: ReplayReport,
 }
 
+/// What a layer uses of a blob that is not its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SharedReport {
+    /// Digest of the blob.
+    pub blob_digest: String,
+    /// Different chunks of it that the layer uses.
+    pub chunks: u64,
+    /// Stored bytes that the layer so does without.
+    pub saved_bytes: u64,
+    /// The image that the blob was made for, as the chunk store remembers it; none for a layer of the image itself.
+    pub image: Option<String>,
+}
+
 /// How exactly a layer can come back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WayBack {
     /// Bit for bit: it was made again whole and compared, or it is kept.
@@ -107,7 +128,7 @@ pub enum WayBack {
 }
 
 /// What is kept of a layer for the way back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplayReport {
     /// How exactly it can come back.
     pub way_back: WayBack,

@@ -67,7 +67,17 @@ fn threads_umask_directory_and_run_do_not_show() {
         let status = Command::new("sh")
             .args(["-c", "umask $0; exec \"$@\"", umask])
             .arg(env!("CARGO_BIN_EXE_nydus-convert"))
-            .args(["to-nydus", "-q", "--chunk-size", "16KiB", "-j", jobs, "--parallel-layers", parallel])
+            .args([
+                "to-nydus",
+                "-q",
+                "--no-store",
+                "--chunk-size",
+                "16KiB",
+                "-j",
+                jobs,
+                "--parallel-layers",
+                parallel,
+            ])
             .args(["--max-memory", memory, &latest(&source), &latest(&target)])
             .current_dir(target.parent().unwrap())
             .status()

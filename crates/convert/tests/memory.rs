@@ -18,12 +18,15 @@ use support::cli::latest;
 use support::tools::Tool;
 use tempfile::tempdir;
 
-/// Converts and gives the peak resident set in KiB.
+/// Converts, filling a chunk store as users do, and gives the peak resident set in KiB.
 fn peak_kib(source: &Path, target: &Path) -> u64 {
+    let store = tempdir().unwrap();
     let output = Tool::get("time")
         .command()
         .args(["-f", "%M", env!("CARGO_BIN_EXE_nydus-convert"), "to-nydus", "-q"])
         .args([latest(source), latest(target)])
+        .arg("--store")
+        .arg(store.path())
         .output()
         .unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();

@@ -10,9 +10,10 @@ use super::streams::{StreamSink, StreamSource};
 use crate::dictionary::ChunkDictionary;
 use crate::error::{Error, LayerFailure};
 use crate::observer::{LayerLabel, Observer, Stop};
-use crate::options::{Fidelity, FsOptions, Replay, Resources};
+use crate::options::{Dedup, Fidelity, FsOptions, Replay, Resources};
 use crate::prefetch::Prefetch;
 use crate::report::{LossReport, PackReport, SCHEMA_VERSION, ToolReport};
+use crate::reuse::Lower;
 use crate::to_nydus::layer::{ConvertedLayer, LayerRun};
 use crate::to_nydus::unread::Unread;
 
@@ -66,6 +67,8 @@ pub fn pack_layer(
         replay: options.replay,
         fidelity: options.fidelity,
         dictionary: options.chunk_dict.as_ref(),
+        dedup: Dedup::Layer,
+        reuse: None,
         prefetch: &options.prefetch,
         tmpdir: options.tmpdir.as_deref(),
         // All of the memory is this layer's.
@@ -77,10 +80,11 @@ pub fn pack_layer(
     let label = LayerLabel { platform: None, number: 1, count: 1, digest: name.to_owned(), size: 0 };
     let placeholder = nydus_convert_oci::Source::root(&source);
     let unread = Unread::Stream { placeholder, read: &|| source.read_so_far() };
-    let packed = run.convert(&unread, &label, &|| false).map_err(|failure| match failure {
-        LayerFailure::Interrupted { signal } => Error::Interrupted { signal },
-        failure => VerbError::Layer { name: name.to_owned(), source: Box::new(failure) }.into(),
-    })?;
+    let packed =
+        run.convert(&unread, &label, &Lower::default(), &|| false).map_err(|failure| match failure {
+            LayerFailure::Interrupted { signal } => Error::Interrupted { signal },
+            failure => VerbError::Layer { name: name.to_owned(), source: Box::new(failure) }.into(),
+        })?;
     let report = report(&source, &packed);
     if options.fidelity == Fidelity::Strict && !report.losses.is_empty() {
         return Err(Error::NotFaithful { losses: report.losses });

@@ -4,12 +4,12 @@
 //!   blob table of the layer   own (if it has chunks) │ others, in the order in which their first chunk was met
 //! ```
 
+use std::collections::HashMap;
 use std::io::Write;
 
 use nydus_convert_chunk::{BlobTail, Foreign};
-use nydus_convert_rafs::{Blob, ChunkRef};
+use nydus_convert_rafs::{Blob, BlobName, Chunk, ChunkRef, ChunkTable};
 
-use crate::dictionary::ChunkDictionary;
 use crate::error::LayerFailure;
 use crate::replay::FOREIGN_SECTION;
 use crate::replay::foreign_chunks::{self, ForeignChunk};
@@ -23,26 +23,39 @@ pub struct Elsewhere {
     pub chunks: Vec<ForeignChunk>,
 }
 
+/// A chunk of another blob.
+#[derive(Debug, Clone, Copy)]
+pub struct Used<'a> {
+    /// The blob; its chunks do not matter.
+    pub blob: &'a Blob,
+    /// The chunk's number in it.
+    pub index: u32,
+    /// The chunk.
+    pub chunk: Chunk,
+}
+
 impl Elsewhere {
-    /// Of what was met in a dictionary; `has_own` says whether the layer has chunks of its own.
-    pub fn new(dictionary: &ChunkDictionary, hits: &[ChunkRef], has_own: bool) -> Self {
+    /// Of all chunks that are used, by their numbers; `has_own` says whether the layer has chunks of its own.
+    pub fn new<'a>(used: impl Iterator<Item = Used<'a>>, has_own: bool) -> Self {
         let own = u16::from(has_own);
-        let mut order: Vec<u16> = Vec::new();
-        let mut chunks = Vec::with_capacity(hits.len());
-        for hit in hits {
-            let known = order.iter().position(|number| *number == hit.blob);
-            let position = known.unwrap_or_else(|| {
-                order.push(hit.blob);
-                order.len() - 1
+        let mut positions: HashMap<BlobName, usize> = HashMap::new();
+        let mut tables: Vec<(&Blob, Vec<(u32, Chunk)>)> = Vec::new();
+        let mut chunks = Vec::new();
+        for Used { blob, index, chunk } in used {
+            let position = *positions.entry(blob.name).or_insert_with(|| {
+                tables.push((blob, Vec::new()));
+                tables.len() - 1
             });
-            // A dictionary has at most 2¹⁶ blobs.
-            let blob = position as u16 + own;
-            let chunk = dictionary.chunk(*hit).copied().unwrap_or_default();
-            chunks.push(ForeignChunk { at: ChunkRef { blob, index: hit.index }, chunk });
+            if let Some((_, table)) = tables.get_mut(position) {
+                table.push((index, chunk));
+            }
+            // Dictionaries and images have at most 2¹⁶ blobs.
+            let at = ChunkRef { blob: position as u16 + own, index };
+            chunks.push(ForeignChunk { at, chunk });
         }
-        let used = |number: u16| hits.iter().filter(move |hit| hit.blob == number).map(|hit| hit.index);
-        let blobs = order.iter().filter_map(|number| dictionary.blob(*number, used(*number))).collect();
-        Self { blobs, chunks }
+        let with_chunks =
+            |(blob, table): (&Blob, _)| Blob { chunks: ChunkTable::from_unsorted(table), ..blob.clone() };
+        Self { blobs: tables.into_iter().map(with_chunks).collect(), chunks }
     }
 
     /// Where chunk `number` of the layer's stream lies.

@@ -14,9 +14,9 @@ use nydus_convert_oci::{
 };
 use nydus_convert_rafs::{self as rafs, Blob, FsVersion, Image, InodeKind, LayerTree, Tree};
 
-use super::elsewhere::Elsewhere;
 use super::entries::{Entries, EntryOptions, LostEntry};
 use super::merge::MergeLayer;
+use super::other_blobs::OtherBlobs;
 use super::tarfs::TarLayer;
 use super::unread::Unread;
 use super::watch::EncoderWatch;
@@ -24,11 +24,12 @@ use super::way_back::Layer;
 use crate::dictionary::ChunkDictionary;
 use crate::error::{Kind, LayerFailure};
 use crate::observer::{LayerLabel, Observer, Stop};
-use crate::options::{Fidelity, FsOptions, Replay, Resources, ToNydusOptions};
+use crate::options::{Dedup, Fidelity, FsOptions, Replay, Resources, ToNydusOptions};
 use crate::prefetch::Prefetch;
 use crate::readahead::ReadAhead;
 use crate::replay::{CHUNKS_SECTION, chunk_records};
 use crate::report::{ReplayReport, WayBack};
+use crate::reuse::{Lower, Reuse, Tee};
 
 /// A layer that is done.
 #[derive(Debug, Clone)]
@@ -47,6 +48,8 @@ pub struct ConvertedLayer {
     pub stored_chunks: u64,
     /// Different chunks of other blobs that are used.
     pub foreign_chunks: u64,
+    /// Of the chunks kept those that were copied from the chunk store.
+    pub copied_chunks: u64,
     /// What the format cannot hold.
     pub losses: Vec<LostEntry>,
     /// What is kept for the way back.
@@ -55,6 +58,8 @@ pub struct ConvertedLayer {
     pub merge: MergeLayer,
     /// Of an image of plain tars: what else it keeps.
     pub tar: Option<TarLayer>,
+    /// Whether the chunk store had all of it.
+    pub from_store: bool,
 }
 
 /// What all layers of a run share.
@@ -75,6 +80,10 @@ pub struct LayerRun<'a> {
     pub fidelity: Fidelity,
     /// Chunks that need not be kept.
     pub dictionary: Option<&'a ChunkDictionary>,
+    /// What layers may refer to.
+    pub dedup: Dedup,
+    /// Where finished work is kept.
+    pub reuse: Option<&'a Reuse>,
     /// What is to lie in front.
     pub prefetch: &'a Prefetch,
     /// Bounds.
@@ -92,7 +101,7 @@ pub struct LayerRun<'a> {
 impl<'a> LayerRun<'a> {
     /// What these options ask for.
     pub fn new(
-        (source, sink): (&'a dyn Source, &'a dyn Sink),
+        (source, sink, reuse): (&'a dyn Source, &'a dyn Sink, Option<&'a Reuse>),
         options: &'a ToNydusOptions,
         pool: &'a Pool,
         observer: &'a dyn Observer,
@@ -107,6 +116,8 @@ impl<'a> LayerRun<'a> {
             replay: options.replay,
             fidelity: options.fidelity,
             dictionary: options.chunk_dict.as_ref(),
+            dedup: options.reuse.dedup,
+            reuse,
             prefetch: &options.prefetch,
             resources: options.resources,
             tmpdir: options.tmpdir.as_deref(),
@@ -116,22 +127,27 @@ impl<'a> LayerRun<'a> {
         }
     }
 
-    /// Converts one layer. Asked again and again, `give_up` says whether the result is still wanted.
+    /// Converts one layer; it may refer to those in `lower`. Asked again and again, `give_up` says whether the result is
+    /// still wanted.
     pub fn convert(
         &self,
         layer: &Unread<'_>,
         label: &LayerLabel,
+        lower: &Lower,
         give_up: &dyn Fn() -> bool,
     ) -> Result<ConvertedLayer, LayerFailure> {
         self.observer.layer_started(label);
         let converted = match layer {
-            Unread::Listed { layer, diff_id } if self.oci_ref => {
-                self.refer_stream(layer, diff_id, label, give_up)
+            Unread::Listed { layer, key } if self.oci_ref => {
+                self.refer_stream(layer, &key.diff_id, label, give_up)
             }
-            Unread::Listed { layer, diff_id } if self.tarfs => {
-                self.tar_stream(layer, diff_id, label, give_up)
+            Unread::Listed { layer, key } if self.tarfs => {
+                self.tar_stream(layer, &key.diff_id, label, give_up)
             }
-            _ => self.convert_stream(layer, label, give_up),
+            _ => self.restore(layer, label).and_then(|restored| match restored {
+                Some(restored) => Ok(restored),
+                None => self.convert_stream(layer, label, lower, give_up),
+            }),
         };
         match converted {
             Ok(converted) => {
@@ -145,10 +161,28 @@ impl<'a> LayerRun<'a> {
         }
     }
 
+    /// The layer as the chunk store has it.
+    fn restore(
+        &self,
+        layer: &Unread<'_>,
+        label: &LayerLabel,
+    ) -> Result<Option<ConvertedLayer>, LayerFailure> {
+        // Blobs that use a dictionary depend on it.
+        let (Unread::Listed { layer, key }, Some(reuse), None) = (layer, self.reuse, self.dictionary) else {
+            return Ok(None);
+        };
+        let restored = reuse.restore(key, self.sink)?;
+        if restored.is_some() {
+            self.observer.layer_advanced(label, layer.size);
+        }
+        Ok(restored)
+    }
+
     fn convert_stream(
         &self,
         unread: &Unread<'_>,
         label: &LayerLabel,
+        lower: &Lower,
         give_up: &dyn Fn() -> bool,
     ) -> Result<ConvertedLayer, LayerFailure> {
         let layer = unread.descriptor();
@@ -182,12 +216,18 @@ impl<'a> LayerRun<'a> {
         let mut entries = Entries::new(plain, buffers.clone(), options);
 
         let sink = self.sink.blob()?.prehashed();
-        let mut writer = BlobWriter::new(sink, self.blob_options());
+        let tee = match self.reuse {
+            Some(reuse) => reuse.tee(sink)?,
+            None => Tee::new(sink, None),
+        };
+        let mut writer = BlobWriter::new(tee, self.blob_options());
         let groups = entries.by_ref().inspect(|_| self.observer.layer_advanced(label, advanced.take()));
         let pack_options = self.pack_options(window_bytes);
-        let mut lookup = self.dictionary;
+        let mut others = OtherBlobs::new(self, lower);
+        let mut lookup = others.lookup();
         let mut foreign = lookup.as_mut().map(|lookup| Foreign::new(lookup));
-        let mut packing = pack_with(self.pool, &pack_options, groups, &mut writer, foreign.as_mut())?;
+        let mut packing =
+            pack_with(self.pool, &pack_options, groups, &mut writer, others.of(foreign.as_mut()))?;
         let (plain, mut contents, recording) = entries.finish()?;
         let (ahead, actual, tar_bytes) = plain.finish();
         self.observer.layer_advanced(label, advanced.take());
@@ -203,15 +243,12 @@ impl<'a> LayerRun<'a> {
         if let Some(aside) = contents.aside.take() {
             packing = aside.pack(&buffers, &contents.in_front(self.prefetch), packing, |groups| {
                 let groups = groups.map(|group| should_stop().and(group));
-                Ok(pack_with(self.pool, &pack_options, groups, &mut writer, foreign.as_mut())?)
+                let others = others.of(foreign.as_mut());
+                Ok(pack_with(self.pool, &pack_options, groups, &mut writer, others)?)
             })?;
         }
-        let elsewhere = match (self.dictionary, &foreign) {
-            (Some(dictionary), Some(foreign)) => {
-                Elsewhere::new(dictionary, foreign.hits(), packing.new_chunks > 0)
-            }
-            _ => Elsewhere::default(),
-        };
+        let hits = foreign.map(|foreign| foreign.hits().to_vec()).unwrap_or_default();
+        let (elsewhere, forms) = others.settle(&mut writer, &mut packing, hits)?;
         contents.place_chunks(&packing.indexes, |number| elsewhere.place(number));
         let mut tail = writer.finish_data()?;
         let mut replay = ReplayReport { way_back: WayBack::None, method: None, bytes: 0 };
@@ -226,9 +263,9 @@ impl<'a> LayerRun<'a> {
             replay.bytes += self.describe_unused_chunks(&mut tail, contents.tree.tree_mut())?;
         }
         let (bootstrap, tree) = self.write_bootstrap(contents.tree, tail.blob(), &elsewhere.blobs)?;
-        let (sink, finished) = tail.finish(&bootstrap)?;
-        let blob = sink.finish_as(Digest::from_sha256(finished.id.0), finished.size)?;
-        Ok(ConvertedLayer {
+        let (tee, mut finished) = tail.finish(&bootstrap)?;
+        let blob = oci::Blob { digest: Digest::from_sha256(finished.id.0), size: finished.size };
+        let converted = ConvertedLayer {
             blob,
             diff_id,
             tar_bytes,
@@ -236,11 +273,22 @@ impl<'a> LayerRun<'a> {
             chunks: packing.indexes.len() as u64,
             stored_chunks: packing.new_chunks,
             foreign_chunks: elsewhere.chunks.len() as u64,
+            copied_chunks: packing.copied_chunks,
             losses: contents.losses,
             replay,
-            merge: MergeLayer { tree, blob: finished.blob, foreign: elsewhere.blobs },
+            merge: MergeLayer { tree, blob: finished.blob.take(), foreign: elsewhere.blobs },
             tar: None,
-        })
+            from_store: false,
+        };
+        let sink = match self.reuse {
+            Some(reuse) => {
+                let kept = (self.dictionary.is_none()).then(|| unread.key(diff_id));
+                reuse.publish(tee, (&finished, forms.as_deref()), kept.as_ref(), &converted)?
+            }
+            None => tee.into_parts().0,
+        };
+        sink.finish_as(blob.digest, blob.size)?;
+        Ok(converted)
     }
 
     fn blob_options(&self) -> BlobOptions {

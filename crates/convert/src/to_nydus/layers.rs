@@ -2,36 +2,34 @@
 
 use std::collections::HashMap;
 
-use nydus_convert_oci::{Config, Descriptor, DiffId, Digest, Manifest};
+use nydus_convert_oci::{Config, Descriptor, DiffId, Manifest};
 
 use super::layer::{ConvertedLayer, LayerRun};
 use super::unread::Unread;
-use crate::error::Error;
+use crate::error::{Error, LayerFailure};
 use crate::observer::LayerLabel;
+use crate::options::Dedup;
+use crate::reuse::{LayerIdentity, Lower};
 use crate::side_by_side::side_by_side;
 
-/// What a layer is known by: its bytes, and what image and manifest say of them. Equal keys, equal conversions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct LayerKey {
-    digest: Digest,
-    size: u64,
-    /// Digest of the plain tar, by the image's config.
-    pub diff_id: DiffId,
-}
-
-impl LayerKey {
-    /// The keys of an image's layers, in manifest order.
-    pub fn all(manifest: &Manifest, config: &Config) -> Vec<Self> {
-        let pairs = manifest.layers.iter().zip(config.diff_ids());
-        pairs
-            .map(|(layer, diff_id)| Self { digest: layer.digest, size: layer.size, diff_id: *diff_id })
-            .collect()
-    }
+/// What an image's layers are known by, in manifest order: their bytes, what image and manifest say of them, and, where
+/// they may refer to the layers below them, these. Equal identities, equal conversions.
+pub fn identities(manifest: &Manifest, config: &Config, dedup: Dedup) -> Vec<LayerIdentity> {
+    let mut below = None;
+    let pairs = manifest.layers.iter().zip(config.diff_ids());
+    let identity = |(layer, diff_id): (&Descriptor, &DiffId)| {
+        let identity = LayerIdentity { digest: layer.digest, size: layer.size, diff_id: *diff_id, below };
+        if dedup != Dedup::Layer {
+            below = Some(identity.chain());
+        }
+        identity
+    };
+    pairs.map(identity).collect()
 }
 
 /// A layer that is still to be converted.
 struct Job<'a> {
-    key: LayerKey,
+    key: LayerIdentity,
     layer: &'a Descriptor,
     label: LayerLabel,
 }
@@ -41,20 +39,47 @@ pub fn convert_layers(
     run: &LayerRun<'_>,
     platform: Option<String>,
     manifest: &Manifest,
-    config: &Config,
-    done: &mut HashMap<LayerKey, ConvertedLayer>,
+    keys: &[LayerIdentity],
+    done: &mut HashMap<LayerIdentity, ConvertedLayer>,
 ) -> Result<(), Error> {
-    let jobs = jobs(platform, manifest, config, done);
+    let jobs = jobs(platform, manifest, keys, done);
     let count = manifest.layers.len();
+    let in_layer =
+        |job: &Job<'_>, failure| Error::in_layer((job.label.number, count), job.layer.digest, failure);
+    if run.dedup != Dedup::Layer {
+        return one_by_one(run, &jobs, keys, done, in_layer);
+    }
     let converted = side_by_side(&jobs, run.resources.parallel_layers, |job, give_up| {
-        let layer = Unread::Listed { layer: job.layer, diff_id: &job.key.diff_id };
-        run.convert(&layer, &job.label, give_up)
+        let layer = Unread::Listed { layer: job.layer, key: &job.key };
+        run.convert(&layer, &job.label, &Lower::default(), give_up)
     });
     match converted {
         Ok(converted) => done.extend(jobs.iter().map(|job| job.key).zip(converted)),
         Err((number, failure)) => {
             let Some(job) = jobs.get(number) else { return Ok(()) };
-            return Err(Error::in_layer((job.label.number, count), job.layer.digest, failure));
+            return Err(in_layer(job, failure));
+        }
+    }
+    Ok(())
+}
+
+/// From the lowest layer up: each may refer to those below it.
+fn one_by_one(
+    run: &LayerRun<'_>,
+    jobs: &[Job<'_>],
+    keys: &[LayerIdentity],
+    done: &mut HashMap<LayerIdentity, ConvertedLayer>,
+    in_layer: impl Fn(&Job<'_>, LayerFailure) -> Error,
+) -> Result<(), Error> {
+    let mut lower = Lower::default();
+    for key in keys {
+        if let Some(job) = jobs.iter().find(|job| job.key == *key && !done.contains_key(key)) {
+            let layer = Unread::Listed { layer: job.layer, key };
+            let converted = run.convert(&layer, &job.label, &lower, &|| false);
+            done.insert(*key, converted.map_err(|failure| in_layer(job, failure))?);
+        }
+        if let Some(layer) = done.get(key) {
+            lower.push(&layer.merge);
         }
     }
     Ok(())
@@ -64,12 +89,12 @@ pub fn convert_layers(
 fn jobs<'a>(
     platform: Option<String>,
     manifest: &'a Manifest,
-    config: &Config,
-    done: &HashMap<LayerKey, ConvertedLayer>,
+    keys: &[LayerIdentity],
+    done: &HashMap<LayerIdentity, ConvertedLayer>,
 ) -> Vec<Job<'a>> {
     let mut jobs: Vec<Job<'a>> = Vec::new();
-    for (position, (layer, key)) in manifest.layers.iter().zip(LayerKey::all(manifest, config)).enumerate() {
-        if done.contains_key(&key) || jobs.iter().any(|job| job.key == key) {
+    for (position, (layer, key)) in manifest.layers.iter().zip(keys).enumerate() {
+        if done.contains_key(key) || jobs.iter().any(|job| job.key == *key) {
             continue;
         }
         let label = LayerLabel {
@@ -79,7 +104,7 @@ fn jobs<'a>(
             digest: layer.digest.to_string(),
             size: layer.size,
         };
-        jobs.push(Job { key, layer, label });
+        jobs.push(Job { key: *key, layer, label });
     }
     jobs
 }

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use nydus_convert_rafs::{
-    Blob, ChunkDigest, ChunkRef, ChunkSize, ChunkTable, Compressor, Digester, Image, InodeKind, LayerTree,
-    OverlayError, Tree, limits, overlay,
+    Blob, BlobName, ChunkDigest, ChunkRef, ChunkSize, ChunkTable, Compressor, Digester, Image, InodeKind,
+    LayerTree, OverlayError, Tree, limits, overlay,
 };
 use thiserror::Error;
 
@@ -50,12 +50,22 @@ pub fn merge(
     let mut lowest: HashMap<ChunkDigest, ChunkRef> = HashMap::new();
     let mut tree = Tree::new();
     let mut blobs: Vec<Option<Blob>> = Vec::with_capacity(layers.len());
+    // A blob of another image, or of a layer below, may be a layer's own.
+    let own: HashMap<BlobName, usize> = layers
+        .iter()
+        .enumerate()
+        .rev()
+        .filter_map(|(at, layer)| Some((layer.blob.as_ref()?.name, at)))
+        .collect();
     let (mut foreign, first_foreign) = (Vec::new(), layers.len());
     for (position, layer) in (0_u16..).zip(layers) {
         let MergeLayer { tree: upper, blob, foreign: others } = layer;
-        let own = u16::from(blob.is_some());
-        let others: Vec<u16> =
-            others.into_iter().map(|blob| (first_foreign + add_blob(&mut foreign, blob)) as u16).collect();
+        let has_own = u16::from(blob.is_some());
+        let number = |blob: Blob| match own.get(&blob.name) {
+            Some(position) => *position as u16,
+            None => (first_foreign + add_blob(&mut foreign, blob)) as u16,
+        };
+        let others: Vec<u16> = others.into_iter().map(number).collect();
         let places: Vec<ChunkRef> = blob
             .iter()
             .flat_map(|blob| blob.chunks.iter())
@@ -65,7 +75,7 @@ pub fn merge(
                 false => *lowest.entry(chunk.digest).or_insert(ChunkRef { blob: position, index }),
             })
             .collect();
-        let place = |at: ChunkRef| match at.blob.checked_sub(own) {
+        let place = |at: ChunkRef| match at.blob.checked_sub(has_own) {
             None => places.get(at.index as usize).copied().unwrap_or(at),
             Some(nth) => others.get(usize::from(nth)).map_or(at, |&blob| ChunkRef { blob, ..at }),
         };

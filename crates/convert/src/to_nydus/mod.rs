@@ -6,12 +6,13 @@
 //! ```
 
 mod aside;
-mod elsewhere;
+pub(crate) mod elsewhere;
 mod entries;
 pub(crate) mod layer;
 mod layers;
 pub(crate) mod merge;
 mod oci_ref;
+mod other_blobs;
 mod streamed;
 mod tape;
 pub(crate) mod tarfs;
@@ -20,29 +21,30 @@ mod variants;
 mod watch;
 mod way_back;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use nydus_convert_chunk::ordered::Pool;
 use nydus_convert_oci::nydus;
 use nydus_convert_oci::{
-    self as oci, Annotations, Blob, Config, Descriptor, DiffId, Index, Manifest, Reference, Sink, Source,
-    copy_image,
+    self as oci, Annotations, Blob, Config, Descriptor, DiffId, Digest, Index, Manifest, Reference, Sink,
+    Source, copy_image,
 };
-use nydus_convert_rafs::{self as rafs, BlobName, FsVersion, Image};
+use nydus_convert_rafs::{self as rafs, BlobId, BlobName, FsVersion, Image};
 
 use crate::dictionary::DictionaryError;
 use crate::error::Error;
 use crate::images::{self, Content, Found, FoundKind};
 use crate::observer::{Observer, Stop};
-use crate::options::{Fidelity, IndexForm, Replay, ToNydusOptions};
+use crate::options::{Dedup, Fidelity, IndexForm, Replay, ToNydusOptions};
 use crate::replay::{self, LayerRecord, Origin, OriginIndex, REPLAY, layer_records};
 use crate::report::{
-    Action, ImageReport, LayerReport, LossReport, SCHEMA_VERSION, ToNydusReport, ToolReport,
+    Action, ImageReport, LayerReport, LossReport, SCHEMA_VERSION, SharedReport, ToNydusReport, ToolReport,
 };
+use crate::reuse::{LayerIdentity, Reuse};
 
 pub use entries::{Lost, LostEntry};
 use layer::{ConvertedLayer, LayerRun};
-use layers::{LayerKey, convert_layers};
+use layers::{convert_layers, identities};
 pub use merge::{MergeError, MergeLayer, merge};
 pub use streamed::to_nydus_stream;
 
@@ -59,11 +61,12 @@ pub fn to_nydus(
     check_options(options)?;
     let options = &options.effective();
     let pool = Pool::new(options.resources.jobs);
-    let mut conversion =
-        Conversion::new(LayerRun::new((source, sink.as_ref()), options, &pool, observer, stop), options);
+    let reuse = Reuse::new(options)?;
+    let run = LayerRun::new((source, sink.as_ref(), reuse.as_ref()), options, &pool, observer, stop);
+    let mut conversion = Conversion::new(run, options);
     let root = conversion.convert(source.root(), 0)?;
     let found = conversion.finish(source)?;
-    publish(root, found, (source_name, sink, target_name), stop)
+    publish(root, found, (source_name, sink, target_name), reuse.as_ref(), stop)
 }
 
 /// Whether the options go together.
@@ -76,14 +79,16 @@ fn check_options(options: &ToNydusOptions) -> Result<(), Error> {
         }
     }
     options.check_form()?;
+    options.check_reuse()?;
     Ok(())
 }
 
 /// Gives the result its name, and the report.
 fn publish(
     root: Descriptor,
-    (images, losses): (Vec<ImageReport>, Vec<LossReport>),
+    (mut images, losses): (Vec<ImageReport>, Vec<LossReport>),
     (source_name, sink, target_name): (&Reference, Box<dyn Sink>, &Reference),
+    reuse: Option<&Reuse>,
     stop: &Stop,
 ) -> Result<ToNydusReport, Error> {
     if let Some(signal) = stop.requested() {
@@ -91,6 +96,12 @@ fn publish(
     }
     let (digest, media_type) = (root.digest, root.media_type.clone());
     sink.commit(root)?;
+    if let Some(reuse) = reuse {
+        reuse.name_shared(&mut images)?;
+        let names = (images::pinned(target_name, digest), source_name.to_string());
+        reuse.remember(digest, names, data_blobs(&images))?;
+    }
+    let snapshot = reuse.filter(|reuse| reuse.options.dedup == Dedup::Store).map(|reuse| reuse.snapshot);
     Ok(ToNydusReport {
         schema_version: SCHEMA_VERSION,
         source: source_name.to_string(),
@@ -100,8 +111,19 @@ fn publish(
         media_type,
         images,
         losses,
+        dedup_snapshot: snapshot.map(|snapshot| snapshot.to_string()),
         tool: ToolReport::current(),
     })
+}
+
+/// The blobs of all images, those of their layers and the others that these use.
+fn data_blobs(images: &[ImageReport]) -> Vec<BlobId> {
+    let layers = images.iter().flat_map(|image| &image.layers);
+    let digests = layers.flat_map(|layer| {
+        std::iter::once(&layer.blob_digest).chain(layer.shared.iter().map(|shared| &shared.blob_digest))
+    });
+    let ids = digests.filter_map(|digest| digest.strip_prefix("sha256:")?.parse().ok());
+    ids.collect::<BTreeSet<BlobId>>().into_iter().collect()
 }
 
 /// The platforms of all images, for a message.
@@ -115,9 +137,9 @@ struct Conversion<'a> {
     run: LayerRun<'a>,
     options: &'a ToNydusOptions,
     /// Layers that are done: many images of an index share some.
-    done: HashMap<LayerKey, ConvertedLayer>,
+    done: HashMap<LayerIdentity, ConvertedLayer>,
     /// Those of them that no image has used yet.
-    fresh: HashSet<LayerKey>,
+    fresh: HashSet<LayerIdentity>,
     /// The indexes on the way to the image being converted, the outermost first.
     indexes: Vec<OriginIndex>,
     images: Vec<ImageReport>,
@@ -287,10 +309,10 @@ impl<'a> Conversion<'a> {
     fn convert_image(&mut self, found: &Found, manifest: &Manifest) -> Result<Descriptor, Error> {
         let config = images::read_config(self.run.source, manifest)?;
         let fresh = std::mem::take(&mut self.fresh);
-        let earlier: HashSet<LayerKey> =
+        let earlier: HashSet<LayerIdentity> =
             self.done.keys().copied().filter(|key| !fresh.contains(key)).collect();
-        let keys = LayerKey::all(manifest, &config);
-        convert_layers(&self.run, found.label(), manifest, &config, &mut self.done)?;
+        let keys = identities(manifest, &config, self.options.reuse.dedup);
+        convert_layers(&self.run, found.label(), manifest, &keys, &mut self.done)?;
         let layers: Vec<&ConvertedLayer> = keys.iter().filter_map(|key| self.done.get(key)).collect();
 
         let fs = self.options.fs;
@@ -311,7 +333,7 @@ impl<'a> Conversion<'a> {
             (_, true) => tarfs::describe(&layers, &manifest.layers),
             _ => blobs.collect(),
         };
-        blobs.extend(self.copy_dictionary(&image, &layers)?.into_iter().map(nydus::blob_descriptor));
+        blobs.extend(self.copy_foreign(&image, &layers)?.into_iter().map(nydus::blob_descriptor));
         let records = layers.iter().filter_map(|layer| layer.tar.as_ref()?.record.as_ref()).collect();
         let written = self.write_image(found, (manifest, &config), blobs, &bootstrap, records)?;
 
@@ -327,19 +349,25 @@ impl<'a> Conversion<'a> {
         Ok(written)
     }
 
-    /// Brings the blobs of the dictionary that are used into the sink: those of the bootstrap in its order, then those
-    /// that only the way back needs.
-    fn copy_dictionary(&self, image: &Image, layers: &[&ConvertedLayer]) -> Result<Vec<Blob>, Error> {
-        let Some(dictionary) = &self.options.chunk_dict else { return Ok(Vec::new()) };
-        let foreign: Vec<BlobName> =
-            layers.iter().flat_map(|layer| &layer.merge.foreign).map(|blob| blob.name).collect();
+    /// Brings the blobs into the sink that are used and are no layer's own: those of the bootstrap in its order, then
+    /// those that only the way back needs.
+    fn copy_foreign(&self, image: &Image, layers: &[&ConvertedLayer]) -> Result<Vec<Blob>, Error> {
+        let own: HashSet<BlobName> =
+            layers.iter().filter_map(|layer| layer.merge.blob.as_ref()).map(|blob| blob.name).collect();
+        let names = layers.iter().flat_map(|layer| &layer.merge.foreign).map(|blob| blob.name);
+        let foreign: Vec<BlobName> = names.filter(|name| !own.contains(name)).collect();
         let listed = image.blobs.iter().map(|blob| blob.name).filter(|name| foreign.contains(name));
         let mut seen = HashSet::new();
         let ids = listed.chain(foreign.iter().copied()).filter_map(|name| match name {
             BlobName::Id(id) => seen.insert(id).then_some(id),
             BlobName::ThisBlob => None,
         });
-        ids.map(|id| dictionary.copy_blob(id, self.run.sink)).collect()
+        let bring = |id| match (&self.options.chunk_dict, self.run.reuse) {
+            (Some(dictionary), _) => dictionary.copy_blob(id, self.run.sink),
+            (None, Some(reuse)) => reuse.bring(id, self.run.sink),
+            (None, None) => Err(Error::StoredBlob { id }),
+        };
+        ids.map(bring).collect()
     }
 
     /// Lists what clients fetch first, and says which patterns name nothing.
@@ -452,9 +480,21 @@ fn layer_report(source: &Descriptor, diff_id: &DiffId, layer: &ConvertedLayer, r
         chunks: layer.chunks,
         stored_chunks: layer.stored_chunks,
         foreign_chunks: layer.foreign_chunks,
+        copied_chunks: layer.copied_chunks,
         reused,
+        from_store: layer.from_store,
+        shared: layer.merge.foreign.iter().map(shared_report).collect(),
         replay: layer.replay.clone(),
     }
+}
+
+fn shared_report(blob: &rafs::Blob) -> SharedReport {
+    let digest = match blob.name {
+        BlobName::Id(id) => Digest::from_sha256(id.0).to_string(),
+        BlobName::ThisBlob => String::new(),
+    };
+    let saved_bytes = blob.chunks.iter().map(|(_, chunk)| u64::from(chunk.compressed_size)).sum();
+    SharedReport { blob_digest: digest, chunks: blob.chunks.len() as u64, saved_bytes, image: None }
 }
 
 fn loss_report(source: &Descriptor, lost: &LostEntry) -> LossReport {

@@ -121,6 +121,8 @@ impl LayerRun<'_> {
             losses: contents.losses,
             replay: ReplayReport { way_back: WayBack::Proven, method, bytes: 0 },
             foreign_chunks: 0,
+            copied_chunks: 0,
+            from_store: false,
             merge: MergeLayer { tree, blob: finished.blob, foreign: Vec::new() },
             tar: None,
         })

@@ -10,7 +10,7 @@ use nydus_convert_chunk::ordered::Pool;
 use nydus_convert_oci::{Blob, Compression, LayerSource, ManifestKind, Platform, Reference, Sink, Source};
 
 use super::layer::LayerRun;
-use super::layers::LayerKey;
+use super::layers::identities;
 use super::unread::Unread;
 use super::{Conversion, check_options, publish};
 use crate::error::{Error, LayerFailure};
@@ -19,6 +19,7 @@ use crate::layer_verbs::{StreamSource, VerbError};
 use crate::observer::{LayerLabel, Observer, Stop};
 use crate::options::{Resources, ToNydusOptions};
 use crate::report::ToNydusReport;
+use crate::reuse::{Lower, Reuse};
 
 /// Converts the image whose one layer is what `layer` gives, and publishes it in `sink`: as
 /// [`to_nydus`](crate::to_nydus) of an [`LayerSource`] for `platform`, but reading forward only, so the layer may be a
@@ -48,26 +49,32 @@ pub fn to_nydus_stream(
     let pool = Pool::new(options.resources.jobs);
     let label = LayerLabel { platform: None, number: 1, count: 1, digest: name.clone(), size: 0 };
     let unread = Unread::Stream { placeholder: stream.root(), read: &|| stream.read_so_far() };
-    let run = LayerRun::new((&stream, sink.as_ref()), options, &pool, observer, stop);
+    let reuse = Reuse::new(options)?;
+    let ends = (&stream as &dyn Source, sink.as_ref(), reuse.as_ref());
+    let run = LayerRun::new(ends, options, &pool, observer, stop);
     // All of the memory is this layer's.
     let resources = Resources { parallel_layers: std::num::NonZeroUsize::MIN, ..options.resources };
-    let converted = LayerRun { resources, ..run }.convert(&unread, &label, &|| false).map_err(in_layer)?;
+    let converted = LayerRun { resources, ..run }
+        .convert(&unread, &label, &Lower::default(), &|| false)
+        .map_err(in_layer)?;
 
     let read = stream.read_so_far();
     let blob = Blob { digest: read.digest, size: read.size };
     let source =
         LayerSource::described(blob, compression, converted.diff_id, &PathBuf::from(&name), platform);
-    let mut conversion =
-        Conversion::new(LayerRun::new((&source, sink.as_ref()), options, &pool, observer, stop), options);
+    let mut conversion = Conversion::new(
+        LayerRun::new((&source, sink.as_ref(), reuse.as_ref()), options, &pool, observer, stop),
+        options,
+    );
     if let (_, ManifestKind::Image(manifest)) = ManifestKind::read(&source, source.root())? {
         let config = images::read_config(&source, &manifest)?;
-        let keys = LayerKey::all(&manifest, &config);
+        let keys = identities(&manifest, &config, options.reuse.dedup);
         conversion.fresh.extend(&keys);
         conversion.done.extend(keys.into_iter().map(|key| (key, converted.clone())));
     }
     let root = conversion.convert(source.root(), 0)?;
     let found = conversion.finish(&source)?;
-    publish(root, found, (source_name, sink, target_name), stop)
+    publish(root, found, (source_name, sink, target_name), reuse.as_ref(), stop)
 }
 
 /// How a stream is compressed, and the stream.

@@ -132,6 +132,8 @@ impl LayerRun<'_> {
             losses: contents.losses,
             replay,
             foreign_chunks: 0,
+            copied_chunks: 0,
+            from_store: false,
             merge: MergeLayer { tree: contents.tree, blob, foreign: Vec::new() },
             tar: Some(TarLayer { record, keeps_original }),
         })

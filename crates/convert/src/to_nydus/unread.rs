@@ -5,6 +5,7 @@ use std::io;
 use nydus_convert_oci::{self as oci, Descriptor, DiffId};
 
 use crate::error::LayerFailure;
+use crate::reuse::LayerIdentity;
 
 /// A layer that is to be read.
 pub enum Unread<'a> {
@@ -12,8 +13,8 @@ pub enum Unread<'a> {
     Listed {
         /// Its entry in the manifest.
         layer: &'a Descriptor,
-        /// Digest of its plain tar, by the config.
-        diff_id: &'a DiffId,
+        /// What it is known by; the digest of its plain tar is the config's.
+        key: &'a LayerIdentity,
     },
     /// Nobody says what it is.
     Stream {
@@ -36,8 +37,19 @@ impl Unread<'_> {
     /// Digest of its plain tar, if somebody says it.
     pub fn diff_id(&self) -> Option<&DiffId> {
         match self {
-            Self::Listed { diff_id, .. } => Some(diff_id),
+            Self::Listed { key, .. } => Some(&key.diff_id),
             Self::Stream { .. } => None,
+        }
+    }
+
+    /// What it is known by, when it was read to its end and its plain tar has this digest.
+    pub fn key(&self, diff_id: DiffId) -> LayerIdentity {
+        match self {
+            Self::Listed { key, .. } => **key,
+            Self::Stream { read, .. } => {
+                let Descriptor { digest, size, .. } = read();
+                LayerIdentity { digest, size, diff_id, below: None }
+            }
         }
     }
 

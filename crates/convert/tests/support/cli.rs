@@ -17,10 +17,10 @@ pub struct Run {
     pub stderr: String,
 }
 
-/// A command for the program, without standard input.
+/// A command for the program, without standard input, and without what earlier runs left in the user's chunk store.
 pub fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nydus-convert"));
-    command.stdin(Stdio::null());
+    command.stdin(Stdio::null()).env("NYDUS_CONVERT_NO_STORE", "true");
     command
 }
 

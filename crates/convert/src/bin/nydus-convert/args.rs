@@ -8,6 +8,7 @@ use nydus_convert::Compression;
 use nydus_convert::rafs::{ChunkSize, Digester};
 
 use crate::registries::{Registries, Registry};
+use crate::store::Reuse;
 use crate::values;
 
 const EXIT_CODES: &str = "\
@@ -102,6 +103,8 @@ pub struct ToNydus {
     /// files named by their ids.
     #[arg(long, value_name = "REF|bootstrap:FILE", env = "NYDUS_CONVERT_CHUNK_DICT")]
     pub chunk_dict: Option<String>,
+    #[command(flatten)]
+    pub reuse: Reuse,
     #[command(flatten)]
     pub prefetch: Prefetch,
     /// What the result lists: Nydus images, or before them the images themselves, for clients that know no Nydus

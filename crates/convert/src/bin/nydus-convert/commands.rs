@@ -61,8 +61,9 @@ fn run_to_nydus(args: &ToNydus) -> Result<ExitCode> {
         PlatformFilter::Only(platforms) if platforms.len() == 1 => platforms[0].clone(),
         _ => lower::unnamed_platform(),
     };
-    let stream = if options.reads_once() { open_stream(&source_name)? } else { None };
     let observer = progress::display(&args.output);
+    options.reuse = args.reuse.lower(observer.as_ref())?;
+    let stream = if options.reads_once() { open_stream(&source_name)? } else { None };
     let result = match stream {
         Some(stream) => {
             let sink = open_sink(&target_name, &source_name, &args.registries.target())?;
@@ -138,6 +139,21 @@ fn summarise(report: &ToNydusReport) {
             chunks - stored,
             show_size(image.bootstrap_bytes),
         );
+        summarise_reuse(platform, image);
+    }
+}
+
+/// What did not have to be made again, if there was anything.
+fn summarise_reuse(platform: &str, image: &nydus_convert::ImageReport) {
+    let layers = image.layers.iter().filter(|layer| layer.from_store).count();
+    let copied: u64 = image.layers.iter().map(|layer| layer.copied_chunks).sum();
+    if layers > 0 || copied > 0 {
+        eprintln!("{platform}: {layers} layers and {copied} chunks of others from the chunk store");
+    }
+    for shared in image.layers.iter().flat_map(|layer| &layer.shared) {
+        let of = shared.image.as_deref().unwrap_or("a layer below");
+        let (chunks, saved) = (shared.chunks, show_size(shared.saved_bytes));
+        eprintln!("{platform}: {saved} saved by {chunks} chunks of {} ({of})", shared.blob_digest);
     }
 }
 

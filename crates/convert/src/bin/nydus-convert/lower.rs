@@ -7,7 +7,7 @@ use nydus_convert::oci::{Platform, PlatformError, Reference, ReferenceError};
 use nydus_convert::rafs::{FsVersion, PathError};
 use nydus_convert::{
     Compression, Fidelity, FsOptions, FsOptionsError, IndexForm, PlatformFilter, Prefetch, PrefetchError,
-    Replay, Resources, ToNydusOptions, ToOciOptions,
+    Replay, Resources, ReuseOptions, ToNydusOptions, ToOciOptions,
 };
 use thiserror::Error;
 
@@ -76,6 +76,8 @@ impl args::ToNydus {
             platforms: platforms(&self.platform)?,
             // Opened like the source.
             chunk_dict: None,
+            // Opened when somebody watches.
+            reuse: ReuseOptions::default(),
             prefetch: self.prefetch.lower()?,
             replay: self.replay.lower(),
             index: match self.index {

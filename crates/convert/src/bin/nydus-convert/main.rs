@@ -10,6 +10,7 @@ mod mount;
 mod progress;
 mod registries;
 mod signals;
+mod store;
 mod streams;
 mod values;
 
@@ -79,6 +80,9 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         return 2;
     }
     if let Some(Error::Verb(VerbError::ProvenStream)) = error.downcast_ref::<Error>() {
+        return 2;
+    }
+    if let Some(Error::Dedup(_)) = error.downcast_ref::<Error>() {
         return 2;
     }
     let kind = error.downcast_ref::<Error>().map_or(Kind::Failed, Error::kind);

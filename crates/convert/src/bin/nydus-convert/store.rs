@@ -1,0 +1,89 @@
+//! The chunk store as arguments name it.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use nydus_convert::store::{ChunkStore, Snapshot};
+use nydus_convert::{Dedup, Error, MinSaving, Observer, ReuseOptions};
+
+/// Where finished work is kept.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Store")]
+pub struct StoreLocation {
+    /// Directory of the chunk store, which keeps finished layers and chunks for later conversions
+    /// [default: nydus-convert/store in the user's cache directory]
+    #[arg(long, value_name = "DIR", env = "NYDUS_CONVERT_STORE")]
+    pub store: Option<PathBuf>,
+}
+
+/// What of earlier work a conversion uses.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Store")]
+pub struct Reuse {
+    #[command(flatten)]
+    pub location: StoreLocation,
+    /// Neither use nor fill a chunk store
+    #[arg(long, conflicts_with = "store", env = "NYDUS_CONVERT_NO_STORE")]
+    pub no_store: bool,
+    /// Whose chunks a layer may refer to; all but `layer` make blobs depend on others
+    #[arg(long, value_enum, default_value_t = Scope::Layer, env = "NYDUS_CONVERT_DEDUP")]
+    pub dedup: Scope,
+    /// Blobs that an image may use beside its layers' own
+    #[arg(long, value_name = "N", default_value_t = ReuseOptions::MAX_BLOBS, env = "NYDUS_CONVERT_DEDUP_MAX_BLOBS")]
+    pub dedup_max_blobs: usize,
+    /// What one of these must save at least, in percent of the layer [default: 5]
+    #[arg(long, value_name = "PERCENT", env = "NYDUS_CONVERT_DEDUP_MIN_SAVING")]
+    pub dedup_min_saving: Option<MinSaving>,
+    /// The state of the store that counts under `--dedup store`, as an earlier report tells it [default: the present one]
+    #[arg(long, value_name = "ID", env = "NYDUS_CONVERT_DEDUP_SNAPSHOT")]
+    pub dedup_snapshot: Option<Snapshot>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Scope {
+    /// None: equal layers are equal blobs in all images
+    Layer,
+    /// Those of the layers below it
+    Image,
+    /// Those of the layers below it and of images in the chunk store
+    Store,
+}
+
+impl StoreLocation {
+    /// The directory that is meant; `None` where the user has no cache directory.
+    pub fn dir(&self) -> Option<PathBuf> {
+        let absolute =
+            |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let cache = || absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+        self.store.clone().or_else(|| Some(cache()?.join("nydus-convert/store")))
+    }
+}
+
+impl Reuse {
+    /// Opens the store. One that was not asked for is done without where it cannot be had.
+    pub fn lower(&self, observer: &dyn Observer) -> Result<ReuseOptions> {
+        let dir = self.location.dir().filter(|_| !self.no_store);
+        let store = match dir.map(|dir| (ChunkStore::open(&dir), dir)) {
+            None => None,
+            Some((Ok(store), _)) => Some(store),
+            Some((Err(error), _)) if self.location.store.is_some() => return Err(Error::from(error).into()),
+            Some((Err(error), dir)) => {
+                let why = anyhow::Error::from(error);
+                observer.note(&format!("no chunk store in {}: {why:#}; --no-store says so", dir.display()));
+                None
+            }
+        };
+        Ok(ReuseOptions {
+            store,
+            dedup: match self.dedup {
+                Scope::Layer => Dedup::Layer,
+                Scope::Image => Dedup::Image,
+                Scope::Store => Dedup::Store,
+            },
+            max_blobs: self.dedup_max_blobs,
+            min_saving: self.dedup_min_saving.unwrap_or_default(),
+            snapshot: self.dedup_snapshot,
+        })
+    }
+}

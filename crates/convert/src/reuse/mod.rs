@@ -1,0 +1,238 @@
+//! What the chunk store spares a conversion: layers that were converted before, chunks that were compressed before, and,
+//! if asked for, blobs that images can share.
+//!
+//! ```text
+//!   layer ──► key ──► store has it? ── yes ──► blob copied into the sink, tree read: nothing else is done
+//!                          │ no
+//!                          ▼
+//!                       packing ──► chunk: store has it? ── yes ──► its stored form is copied, or referred to
+//!                          │                   │ no
+//!                          ▼                   ▼
+//!             blob ──► sink and store      compressed
+//! ```
+//! The bytes of a result do not depend on what the store has, except under [`Dedup::Store`], which says so.
+
+mod fingerprint;
+mod lower;
+mod record;
+mod saving;
+mod tee;
+
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use nydus_convert_chunk::store::{
+    ChunkClass, ChunkStore, Description, Forms, Object, Snapshot, StoreError, StoredImage,
+};
+use nydus_convert_chunk::{FinishedBlob, ReadAt};
+use nydus_convert_oci::{self as oci, Digest, ErrorKind, Sink};
+use nydus_convert_rafs::BlobId;
+
+use crate::error::{Error, LayerFailure};
+use crate::options::{Dedup, ReuseOptions, ToNydusOptions};
+use crate::report::ImageReport;
+use crate::to_nydus::layer::ConvertedLayer;
+
+pub(crate) use fingerprint::LayerIdentity;
+pub(crate) use lower::Lower;
+pub(crate) use saving::that_pay;
+pub(crate) use tee::Tee;
+
+/// Bytes moved at once.
+const PIECE: usize = 1 << 20;
+
+/// A store in use by one conversion.
+#[derive(Debug)]
+pub(crate) struct Reuse {
+    store: ChunkStore,
+    class: ChunkClass,
+    /// What a layer's blob depends on beside the layer.
+    fingerprint: String,
+    pub options: ReuseOptions,
+    /// What images may share chunks with.
+    pub snapshot: Snapshot,
+}
+
+impl Reuse {
+    /// The store that the options name, if they name one.
+    pub fn new(options: &ToNydusOptions) -> Result<Option<Self>, Error> {
+        let Some(store) = options.reuse.store.clone() else { return Ok(None) };
+        let snapshot = match options.reuse.snapshot {
+            Some(snapshot) => {
+                store.check_snapshot(snapshot)??;
+                snapshot
+            }
+            None => store.snapshot()?,
+        };
+        Ok(Some(Self {
+            store,
+            class: fingerprint::class(&options.fs),
+            fingerprint: fingerprint::of_layers(options),
+            options: options.reuse.clone(),
+            snapshot,
+        }))
+    }
+
+    /// The store.
+    pub fn store(&self) -> &ChunkStore {
+        &self.store
+    }
+
+    /// A look for chunks that were stored before.
+    pub fn forms(&self) -> Arc<Forms> {
+        let snapshot = (self.options.dedup == Dedup::Store).then_some(self.snapshot);
+        Arc::new(self.store.forms(&self.class, snapshot))
+    }
+
+    /// The blob of a layer in the making.
+    pub fn tee<W: Write>(&self, inner: W) -> Result<Tee<W>, StoreError> {
+        Ok(Tee::new(inner, Some(self.store.begin()?)))
+    }
+
+    /// A layer that was converted before: its blob is brought into the sink. `None` if the store does not have it, or not
+    /// undamaged any more.
+    pub fn restore(
+        &self,
+        layer: &LayerIdentity,
+        sink: &dyn Sink,
+    ) -> Result<Option<ConvertedLayer>, LayerFailure> {
+        // A blob that stands alone is better shared as a whole than chunk by chunk.
+        let layer = match self.options.dedup {
+            Dedup::Layer | Dedup::Image => *layer,
+            Dedup::Store => LayerIdentity { below: None, ..*layer },
+        };
+        let Some(stored) = self.store.find_layer(layer.key(&self.fingerprint))? else { return Ok(None) };
+        if self.options.dedup == Dedup::Store {
+            let number = self.store.index().numbers(&[stored.blob])?.pop().flatten();
+            if number.is_none_or(|number| number >= self.snapshot.before()) {
+                return Ok(None);
+            }
+        }
+        let blob = oci::Blob { digest: Digest::from_sha256(stored.blob.0), size: stored.size };
+        let converted = record::read(&stored.body, blob, stored.description.blob);
+        match converted {
+            Some(converted) if copy_blob(&stored.data, blob, sink)? => Ok(Some(converted)),
+            _ => {
+                self.store.forget(stored.blob)?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Keeps what a layer became; as a layer only if it has a key. Blobs that turned out to be damaged are forgotten before.
+    pub fn publish<W>(
+        &self,
+        tee: Tee<W>,
+        (finished, forms): (&FinishedBlob, Option<&Forms>),
+        layer: Option<&LayerIdentity>,
+        converted: &ConvertedLayer,
+    ) -> Result<W, StoreError> {
+        for id in forms.map(Forms::all_damaged).unwrap_or_default() {
+            self.store.forget(id)?;
+        }
+        let (inner, copy) = tee.into_parts();
+        let Some(copy) = copy else { return Ok(inner) };
+        let description = Description {
+            class: self.class.clone(),
+            blob: converted.merge.blob.clone(),
+            checks: finished.checks.clone(),
+        };
+        let body = record::write(converted);
+        // Under the widest scope the blob depends on what the store has.
+        let layer = layer.filter(|_| self.options.dedup != Dedup::Store);
+        let layer = layer.map(|layer| layer.key(&self.fingerprint)).zip(body.as_deref());
+        self.store.publish((finished.id, finished.size), copy, &description, layer)?;
+        Ok(inner)
+    }
+
+    /// Brings a blob of the store into the sink.
+    pub fn bring(&self, id: BlobId, sink: &dyn Sink) -> Result<oci::Blob, Error> {
+        let lost = || Error::StoredBlob { id };
+        let name = nydus_convert_chunk::store::ObjectName::blob(id);
+        let data = self.store.objects().open(name)?.ok_or_else(lost)?;
+        let size = data.size().map_err(|source| StoreError::Object { action: "read", name, source })?;
+        let blob = oci::Blob { digest: Digest::from_sha256(id.0), size };
+        let is_sound = copy_blob(&data, blob, sink).map_err(|failure| match failure {
+            LayerFailure::Source(error) => Error::Oci(error),
+            LayerFailure::Store(error) => Error::Store(error),
+            _ => lost(),
+        })?;
+        if is_sound {
+            return Ok(blob);
+        }
+        self.store.forget(id)?;
+        Err(lost())
+    }
+
+    /// Says which images the blobs were made for that are used beside the layers' own.
+    pub fn name_shared(&self, images: &mut [ImageReport]) -> Result<(), StoreError> {
+        let known = if self.options.dedup == Dedup::Store { self.store.images()? } else { Vec::new() };
+        for image in images {
+            let own: Vec<String> = image.layers.iter().map(|layer| layer.blob_digest.clone()).collect();
+            for shared in image.layers.iter_mut().flat_map(|layer| &mut layer.shared) {
+                if own.contains(&shared.blob_digest) {
+                    continue;
+                }
+                let has = |image: &&StoredImage| {
+                    image.blobs.iter().any(|id| Digest::from_sha256(id.0).to_string() == shared.blob_digest)
+                };
+                shared.image = known.iter().find(has).map(|image| image.name.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Remembers what a result is made of.
+    pub fn remember(
+        &self,
+        digest: Digest,
+        (name, source): (String, String),
+        blobs: Vec<BlobId>,
+    ) -> Result<(), StoreError> {
+        // Digests of results are SHA-256.
+        let Ok(id) = <[u8; 32]>::try_from(digest.as_bytes()) else { return Ok(()) };
+        let made = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        self.store.put_image(&StoredImage { id, name, source, made, blobs })
+    }
+}
+
+/// Copies a blob, unless the sink has it. Whether it is what its digest says.
+fn copy_blob(data: &Object, blob: oci::Blob, sink: &dyn Sink) -> Result<bool, LayerFailure> {
+    if sink.has(&oci::nydus::blob_descriptor(blob))? {
+        return Ok(true);
+    }
+    let mut writer = sink.blob()?;
+    let mut rest = Sequential { data, at: 0, end: blob.size };
+    let mut buffer = vec![0; PIECE];
+    loop {
+        let read = match rest.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => read,
+            // As good as damaged.
+            Err(_) => return Ok(false),
+        };
+        writer.write_all(buffer.get(..read).unwrap_or_default()).map_err(oci::Error::writing)?;
+    }
+    match writer.finish_as(blob.digest, blob.size) {
+        Err(error) if error.kind() == ErrorKind::Verification => Ok(false),
+        finished => Ok(finished.map(|_| true)?),
+    }
+}
+
+/// Reads an object from front to end.
+struct Sequential<'a> {
+    data: &'a Object,
+    at: u64,
+    end: u64,
+}
+
+impl Read for Sequential<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = buffer.len().min(usize::try_from(self.end - self.at).unwrap_or(usize::MAX));
+        let space = buffer.get_mut(..length).unwrap_or_default();
+        self.data.read_exact_at(space, self.at)?;
+        self.at += length as u64;
+        Ok(length)
+    }
+}
