@@ -10,9 +10,8 @@ use thiserror::Error;
 use super::layer::LayerObject;
 use super::objects::{put, read_all};
 use super::{
-    BlobNumber, ChunkClass, Database, Description, Directory, Forms, Index, LayerKey, MemoryIndex,
-    MemoryObjects, NewBlob, NewObject, Object, ObjectKind, ObjectName, PruneStore, StoreError, StoredImage,
-    Totals,
+    BlobNumber, ChunkClass, Description, Directory, Forms, Index, LayerKey, MemoryIndex, MemoryObjects,
+    NewBlob, NewObject, Object, ObjectKind, ObjectName, PruneStore, StoreError, StoredImage, Totals,
 };
 
 /// A chunk store. Clones are handles to the same store.
@@ -107,7 +106,7 @@ impl ChunkStore {
     /// In a directory; one that is empty or not there becomes a store.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let directory = Directory::open(dir)?;
-        let index = Database::open(&directory.index_path())?;
+        let index = directory.index()?;
         Ok(Self::new(Arc::new(directory), Arc::new(index)))
     }
 

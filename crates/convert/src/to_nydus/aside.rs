@@ -131,6 +131,7 @@ impl Aside {
             front.new_chunks += packing.new_chunks;
             front.new_bytes += packing.new_bytes;
             front.stored += packing.stored;
+            front.copied_chunks += packing.copied_chunks;
         }
         front.indexes = weave(front.indexes, self.chunks.iter().map(|kept| kept.position).zip(behind));
         Ok(front)

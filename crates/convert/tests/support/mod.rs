@@ -19,6 +19,7 @@ pub mod nydusd;
 pub mod oci;
 pub mod registry;
 pub mod sections;
+pub mod store;
 pub mod tars;
 pub mod tools;
 pub mod tree;

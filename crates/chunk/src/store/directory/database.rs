@@ -14,6 +14,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -53,24 +54,46 @@ fn failed(error: impl Into<redb::Error>) -> StoreError {
     }
 }
 
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE).set_concurrency_mode(ConcurrencyMode::MultiWriter);
+    builder
+}
+
+/// Makes an empty index. Where two do so at a time, the first one counts.
+fn make(path: &Path, new: &Path) -> Result<(), StoreError> {
+    remove(new)?;
+    let index = Database { database: builder().create(new).map_err(failed)?, classes: Mutex::default() };
+    index.write(|transaction| {
+        let mut meta = transaction.open_table(META).map_err(failed)?;
+        // Random by what the operating system seeds hash maps with.
+        meta.insert("id", RandomState::new().hash_one(path)).map_err(failed)?;
+        Ok(())
+    })?;
+    drop(index);
+    match std::fs::hard_link(new, path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
+        _ => {}
+    }
+    remove(new)
+}
+
+fn remove(file: &Path) -> Result<(), StoreError> {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
+        _ => Ok(()),
+    }
+}
+
 impl Database {
-    /// Opens the index at `path`; it is made if it is not there.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let mut builder = Builder::new();
-        builder.set_cache_size(CACHE).set_concurrency_mode(ConcurrencyMode::MultiWriter);
-        let database = builder.create(path).map_err(failed)?;
-        let index = Self { database, classes: Mutex::default() };
-        if index.meta("id")?.is_none() {
-            index.write(|transaction| {
-                let mut meta = transaction.open_table(META).map_err(failed)?;
-                if meta.get("id").map_err(failed)?.is_none() {
-                    // Random by what the operating system seeds hash maps with.
-                    meta.insert("id", RandomState::new().hash_one(path)).map_err(failed)?;
-                }
-                Ok(())
-            })?;
+    /// Opens the index at `path`. If it is not there it is made, complete in the directory `unfinished` before it has its
+    /// name: a process that is killed meanwhile leaves nothing that others would take for an index.
+    pub fn open(path: &Path, unfinished: &Path) -> Result<Self, StoreError> {
+        if !path.exists() {
+            // A name that no other process or thread takes.
+            make(path, &unfinished.join(format!("index-{:016x}", RandomState::new().hash_one(path))))?;
         }
-        Ok(index)
+        Ok(Self { database: builder().open(path).map_err(failed)?, classes: Mutex::default() })
     }
 
     fn read(&self) -> Result<ReadTransaction, StoreError> {

@@ -67,9 +67,13 @@ impl Directory {
         Ok(Self { dir: dir.to_owned(), session: Arc::new(session), unfinished: AtomicU64::new(0) })
     }
 
-    /// Where its index lies.
-    pub fn index_path(&self) -> PathBuf {
-        self.dir.join("index.redb")
+    /// Opens its index.
+    pub fn index(&self) -> Result<Database, StoreError> {
+        // What is in the making must not be swept.
+        let guard = self.publishing()?;
+        let index = Database::open(&self.dir.join("index.redb"), &self.dir.join("unfinished"))?;
+        drop(guard);
+        Ok(index)
     }
 
     fn path(&self, name: ObjectName) -> PathBuf {

@@ -23,8 +23,8 @@ pub struct StoreLocation {
 pub struct Reuse {
     #[command(flatten)]
     pub location: StoreLocation,
-    /// Neither use nor fill a chunk store
-    #[arg(long, conflicts_with = "store", env = "NYDUS_CONVERT_NO_STORE")]
+    /// Neither use nor fill a chunk store, whatever `--store` says
+    #[arg(long, env = "NYDUS_CONVERT_NO_STORE")]
     pub no_store: bool,
     /// Whose chunks a layer may refer to; all but `layer` make blobs depend on others
     #[arg(long, value_enum, default_value_t = Scope::Layer, env = "NYDUS_CONVERT_DEDUP")]
