@@ -23,6 +23,8 @@ pub fn check(bytes: &[u8]) {
         if let Ok(all) = ci::parse(payload, &header) {
             assert_eq!(all.chunks.len(), header.entries as usize);
             assert!(all.members.iter().all(|member| (member.batch as usize) < all.batches.len()));
+            let shown = dump::batches(&all).to_string().lines().count();
+            assert_eq!(shown, all.batches.len() + all.members.len());
         }
         if let Ok(chunks) = ci::parse_entries(payload, &header) {
             assert_eq!(chunks.len(), header.entries as usize);

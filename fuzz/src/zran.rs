@@ -1,5 +1,6 @@
 //! Zran tables: the reader takes any bytes, and what it accepts is safe to use, and can be written and read again.
 
+use nydus_convert_rafs::dump;
 use nydus_convert_rafs::meta::ci::{CiHeader, CiTable};
 use nydus_convert_rafs::meta::zran::{self, MAX_DICTIONARY};
 use nydus_convert_rafs::{BlobFeatures, CiLocation};
@@ -22,6 +23,8 @@ pub fn check(bytes: &[u8]) {
         assert!(u64::from(place.offset) + u64::from(chunk.uncompressed_size) <= context.out_len.into());
         assert!(dictionary.len() <= MAX_DICTIONARY as usize && context.bits < 8);
     }
+    let shown = dump::zran(&read).to_string().lines().count();
+    assert_eq!(shown, read.contexts.len() + read.places.len());
     let (written, table) = zran::write(&read).expect("what is read is written");
     assert_eq!((table, written.len()), (header.table, payload.len()));
     assert_eq!(zran::parse(&written, &header).expect("what is written is read"), read);

@@ -5,8 +5,9 @@
 
 use std::fmt::{self, Display};
 
-use crate::meta::ci::CiHeader;
+use crate::meta::ci::{ChunkInformation, CiHeader};
 use crate::meta::toc::TocEntry;
+use crate::meta::zran::Zran;
 use crate::{
     Blob, BlobFeatures, BlobName, Chunk, ChunkFlags, CiLocation, FsVersion, Image, InodeId, InodeKind,
     Metadata, ParseError, display_bytes, v5, v6,
@@ -78,6 +79,46 @@ pub fn chunk_information<'a>(header: &'a CiHeader, chunks: &'a [Chunk]) -> impl 
             writeln!(f, "contexts @ {:#x} +{:#x} {}", table.offset, table.size, table.entries)?;
         }
         (0..).zip(chunks).try_for_each(|(index, chunk)| write_chunk(f, index, chunk))
+    })
+}
+
+/// Text of the batches of a blob, and of the places of their members.
+pub fn batches(information: &ChunkInformation) -> impl Display + '_ {
+    Text(move |f: &mut fmt::Formatter<'_>| {
+        for (number, batch) in information.batches.iter().enumerate() {
+            writeln!(
+                f,
+                "  batch {number} @ {:#x} +{:#x} of {:#x}",
+                batch.compressed_offset, batch.compressed_size, batch.uncompressed_size
+            )?;
+        }
+        let members = &information.members;
+        members.iter().try_for_each(|member| {
+            writeln!(f, "  chunk {} in batch {} @ {:#x}", member.chunk, member.batch, member.offset)
+        })
+    })
+}
+
+/// Text of the places where a decoder of a gzip layer can start, and of the chunks behind them.
+pub fn zran(zran: &Zran) -> impl Display + '_ {
+    Text(move |f: &mut fmt::Formatter<'_>| {
+        for (number, context) in zran.contexts.iter().enumerate() {
+            write!(
+                f,
+                "  context {number} @ {:#x} +{:#x} → {:#x} +{:#x}",
+                context.in_offset, context.in_len, context.out_offset, context.out_len
+            )?;
+            if context.bits != 0 {
+                write!(f, " {} bits of {:#04x}", context.bits, context.byte)?;
+            }
+            if context.dictionary_len != 0 {
+                write!(f, " dictionary @ {:#x} +{:#x}", context.dictionary_offset, context.dictionary_len)?;
+            }
+            writeln!(f)?;
+        }
+        (0_u32..).zip(&zran.places).try_for_each(|(chunk, place)| {
+            writeln!(f, "  chunk {chunk} in context {} @ {:#x}", place.context, place.offset)
+        })
     })
 }
 
