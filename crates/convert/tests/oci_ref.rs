@@ -14,72 +14,13 @@ use std::path::{Path, PathBuf};
 use flate2::write::GzEncoder;
 use nydus_convert_chunk::BlobReader;
 use serde_json::Value;
-use support::cli::{convert, extract_bootstrap, latest, ok, run};
-use support::nydusd::Nydusd;
+use support::cli::{convert, latest, ok, run};
+use support::converter::our_builder;
 use support::oci::{Compression, Dialect, Image, Layer, Layout};
+use support::referring::{Daemon, convert_and_return, layer, named, serve_and_return, tars, text};
 use support::sha256_hex;
-use support::tars::Tar;
 use support::tools::Tool;
-use support::tree::{Ignore, Tree};
-use support::umoci;
-use tar::EntryType;
 use tempfile::tempdir;
-
-/// Text that compresses to about a third, different from place to place.
-fn text(length: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed;
-    let mut text = Vec::new();
-    while text.len() < length {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        text.extend(format!("{:x} ", (state >> 33) % 5000).into_bytes());
-    }
-    text.truncate(length);
-    text
-}
-
-/// Bytes that no compressor makes smaller: they come as stored blocks.
-fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut draw = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as u8
-    };
-    (0..length).map(|_| draw()).collect()
-}
-
-/// Two layers: files within a context, over several, over members; links, devices, attributes, whiteouts, a file again.
-fn tars() -> [Vec<u8>; 2] {
-    let mut lower = Tar::new()
-        .dir("data", 0o2755)
-        .dir("data/emptied", 0o700)
-        .file("data/emptied/old", "old")
-        .file("data/gone", "gone")
-        .file("data/empty", "")
-        .file("data/text", text(6 << 20, 1))
-        .file("data/noise", noise((3 << 20) + 17))
-        .file("data/zeros", vec![0; 5 << 20])
-        .hard_link("data/text-link", "data/text")
-        .symlink("data/sym", "text")
-        .pax(&[("SCHILY.xattr.user.b", &[0, 9, 255])])
-        .file("data/attributes", "with attributes")
-        .special("data/fifo", EntryType::Fifo, Some((0, 0)))
-        .special("data/null", EntryType::Char, Some((1, 3)))
-        .dir("data/small", 0o755);
-    for (number, length) in [1, 17, 4095, 4096, 4097, 65_536, 131_073, 1 << 20].into_iter().enumerate() {
-        lower = lower.file(&format!("data/small/{number}"), text(length, number as u64));
-    }
-    let upper = Tar::new()
-        .dir("data", 0o750)
-        .file("data/.wh.gone", "")
-        .dir("data/emptied", 0o711)
-        .file("data/emptied/.wh..wh..opq", "")
-        .file("data/emptied/new", "new".repeat(3000))
-        .file("data/again", text(6 << 20, 1))
-        .finish();
-    [lower.finish(), upper]
-}
 
 /// One member.
 fn gzip(bytes: &[u8], level: u32) -> Vec<u8> {
@@ -115,56 +56,6 @@ fn contents(tar: &[u8]) -> Vec<usize> {
     starts.push(tar.len());
     let mut before = 0;
     starts.into_iter().map(|start| start - std::mem::replace(&mut before, start)).collect()
-}
-
-fn layer(tar: &[u8], stored: Vec<u8>) -> Layer {
-    Layer { stored: Some(stored), ..Layer::new(tar) }
-}
-
-/// Whether the daemon of the reference 2.2 can read an image: it does not go on from one gzip member to the next, so no
-/// chunk may lie in two.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Daemon {
-    Serves,
-    TooOld,
-}
-
-fn serve_and_return(source: &Path, options: &[&str], dir: &Path) -> Value {
-    convert_and_return(source, options, dir, Daemon::Serves)
-}
-
-/// Converts the image with `--oci-ref`, and holds the result against everybody who knows.
-fn convert_and_return(source: &Path, options: &[&str], dir: &Path, daemon: Daemon) -> Value {
-    let (target, back) = (dir.join("nydus"), dir.join("back"));
-    let before = named(source)["digest"].clone();
-    let report = convert(source, &target, &[&["--oci-ref"], options].concat());
-    let checked = ok(["check", "--json", latest(&target).as_str()]).stdout;
-    let checked: Value = serde_json::from_str(&checked).unwrap();
-    assert_eq!(checked["problems"], serde_json::json!([]));
-    assert!(checked["images"][0]["chunks"].as_u64().unwrap() > 0);
-
-    let digest = report["digest"].as_str().unwrap();
-    let bootstrap = extract_bootstrap(&target, digest, &dir.join("image.boot"));
-    Tool::get("nydus-image").run(["check", "--bootstrap", bootstrap.to_str().unwrap()]);
-    if daemon == Daemon::Serves {
-        serve(source, &target, &bootstrap, dir);
-    }
-    let restored = ok(["to-oci", "--json", "-q", &latest(&target), &latest(&back)]).stdout;
-    let restored: Value = serde_json::from_str(&restored).unwrap();
-    assert_eq!((&restored["digest"], &restored["exact"]), (&before, &Value::Bool(true)));
-    report
-}
-
-fn serve(source: &Path, target: &Path, bootstrap: &Path, dir: &Path) {
-    let unpacked = umoci::unpack(source, "latest", &dir.join("bundle"));
-    let expected = Tree::read(&unpacked);
-    // The layers are in the layout under their own names, which are the ids of the blobs.
-    let daemon = Nydusd::mount(bootstrap, &target.join("blobs/sha256")).unwrap();
-    let served = Tree::try_read(&daemon.root());
-    let served =
-        served.unwrap_or_else(|(path, error)| panic!("{}: {error}: {}", path.display(), daemon.log()));
-    served.assert_same(&expected, &Ignore { mtime_of: vec![Vec::new()], ..Ignore::default() });
-    assert!(daemon.unmount().success());
 }
 
 #[test]
@@ -236,12 +127,6 @@ fn plain_tars_and_docker_images() {
     let restored = ok(["to-oci", "--json", "-q", &latest(&target), &latest(&back)]).stdout;
     let restored: Value = serde_json::from_str(&restored).unwrap();
     assert_eq!(restored["exact"], true);
-}
-
-/// What the index of a layout lists first.
-fn named(layout: &Path) -> Value {
-    let index: Value = serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
-    index["manifests"][0].clone()
 }
 
 fn manifest_of(layout: &Path, digest: &str) -> Value {
@@ -322,8 +207,12 @@ fn damage_is_found() {
     assert_eq!(checked.code, Some(3), "{}{}", checked.stdout, checked.stderr);
 }
 
-/// What the reference builder makes of a layer in this mode, and the image that the converter library makes of it.
-fn by_the_reference(dir: &Path, layers: &[(Vec<u8>, Vec<u8>)], layout: &Path) {
+/// What a builder makes of layers in this mode, and the image that the converter library makes of that.
+fn by_the_library(builder: &Path, dir: &Path, layers: &[(Vec<u8>, Vec<u8>)], layout: &Path) {
+    let run = |args: &[&str]| {
+        let output = std::process::Command::new(builder).args(args).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
     let annotated = |notes: &[(&str, &str)]| {
         let notes = notes.iter();
         notes.map(|(key, value)| (format!("containerd.io/snapshot/{key}"), (*value).to_owned())).collect()
@@ -337,7 +226,7 @@ fn by_the_reference(dir: &Path, layers: &[(Vec<u8>, Vec<u8>)], layout: &Path) {
         let _ = fs::remove_file(&to);
         let fixed =
             ["create", "--type", "targz-ref", "--blob-inline-meta", "--features", "blob-toc", "--blob"];
-        Tool::get("nydus-image").run(fixed.into_iter().chain([to.to_str().unwrap(), from.to_str().unwrap()]));
+        run(&[&fixed[..], &[to.to_str().unwrap(), from.to_str().unwrap()]].concat());
         let stream = fs::read(&to).unwrap();
         let bootstrap = BlobReader::open(fs::File::open(&to).unwrap()).unwrap().bootstrap().unwrap();
         let file = dir.join(&original);
@@ -359,7 +248,7 @@ fn by_the_reference(dir: &Path, layers: &[(Vec<u8>, Vec<u8>)], layout: &Path) {
     let merged = merged.to_str().unwrap();
     let (digests, sizes) = (digests.join(","), sizes.join(","));
     let fixed = ["merge", "--bootstrap", merged, "--blob-digests", &digests, "--blob-sizes", &sizes];
-    Tool::get("nydus-image").run(fixed.into_iter().chain(bootstraps.iter().map(String::as_str)));
+    run(&fixed.into_iter().chain(bootstraps.iter().map(String::as_str)).collect::<Vec<_>>());
     let bytes = fs::read(merged).unwrap();
     let mut builder = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_ustar();
@@ -379,12 +268,22 @@ fn by_the_reference(dir: &Path, layers: &[(Vec<u8>, Vec<u8>)], layout: &Path) {
 #[test]
 fn images_of_the_reference() {
     support::require!("nydus-image");
+    are_read_and_taken_back(Tool::get("nydus-image").path());
+}
+
+#[test]
+fn images_of_the_library_with_our_builder() {
+    let dir = tempdir().unwrap();
+    are_read_and_taken_back(&our_builder(dir.path()));
+}
+
+fn are_read_and_taken_back(builder: &Path) {
     let [lower, upper] = tars();
     for stored in [gzip(&lower, 6), members(&lower, &[1_000_003, 77, 300_000]), lower.clone()] {
         let dir = tempdir().unwrap();
         let layout: PathBuf = dir.path().join("nydus");
         let layers = [(lower.clone(), stored), (upper.clone(), gzip(&upper, 9))];
-        by_the_reference(dir.path(), &layers, &layout);
+        by_the_library(builder, dir.path(), &layers, &layout);
         let checked: Value =
             serde_json::from_str(&run(["check", "--json", &latest(&layout)]).stdout).unwrap();
         assert_eq!(checked["problems"], serde_json::json!([]));

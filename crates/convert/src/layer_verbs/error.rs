@@ -3,7 +3,7 @@
 use std::io;
 
 use nydus_convert_chunk::BlobError;
-use nydus_convert_oci::ErrorKind;
+use nydus_convert_oci::{Digest, ErrorKind};
 use nydus_convert_rafs::{ParseError, v5};
 use thiserror::Error;
 
@@ -59,6 +59,24 @@ pub enum VerbError {
         /// Why.
         source: BlobError,
     },
+    /// A layer that is referred to has other bytes.
+    #[error("{name}: the layer is damaged: its digest is {actual}")]
+    LayerDigest {
+        /// The file.
+        name: String,
+        /// What it has.
+        actual: Digest,
+    },
+    /// A bootstrap of a layer that stays as it is.
+    #[error(
+        "{name}: its files lie in the layer {id}, which is a tar already; decompress that, or unpack the whole blob          that refers to it"
+    )]
+    Referred {
+        /// The blob or bootstrap.
+        name: String,
+        /// Digest of the layer.
+        id: String,
+    },
     /// Nothing says which blob a bootstrap is of.
     #[error(
         "{name}: the bootstrap leaves the id of its own blob to its file name, which is not 64 hexadecimal digits; \
@@ -103,8 +121,9 @@ impl VerbError {
             Self::Layer { source, .. } => source.kind(),
             Self::Read { source, .. } => ErrorKind::of_io(source).into(),
             Self::NoBootstrap { .. } | Self::Unnamed { .. } | Self::Differs { .. } => Kind::Source,
-            Self::MissingBlob { .. } | Self::NoLayers => Kind::Source,
+            Self::MissingBlob { .. } | Self::NoLayers | Self::Referred { .. } => Kind::Source,
             Self::Bootstrap { .. } | Self::Digests { .. } | Self::Blob { .. } => Kind::NotFaithful,
+            Self::LayerDigest { .. } => Kind::NotFaithful,
             Self::ProvenStream => Kind::Failed,
         }
     }

@@ -54,11 +54,14 @@ impl LayerBootstrap {
         let Some(bytes) = reader.section(section::IMAGE_BOOT).map_err(damaged)? else {
             return Err(VerbError::NoBootstrap { name: name.to_owned() });
         };
-        let bootstrap = Self::parse(name, &bytes)?;
+        let mut bootstrap = Self::parse(name, &bytes)?;
         let id = match id {
             Some(id) => id,
             None => reader.verify(&Pool::new(jobs), None, None).map_err(damaged)?.id,
         };
+        if let Some(blob) = bootstrap.separate_blob() {
+            (blob.meta_digest, blob.meta_size) = (id.0, reader.size());
+        }
         bootstrap.named(Some(id))
     }
 

@@ -7,7 +7,7 @@ use nydus_convert_chunk::ordered::Pool;
 
 use super::error::VerbError;
 use super::streams::{StreamSink, StreamSource};
-use crate::dictionary::ChunkDictionary;
+use crate::dictionary::{ChunkDictionary, DictionaryError};
 use crate::error::{Error, LayerFailure};
 use crate::observer::{LayerLabel, Observer, Stop};
 use crate::options::{Dedup, Fidelity, FsOptions, Replay, Resources};
@@ -22,6 +22,9 @@ use crate::to_nydus::unread::Unread;
 pub struct PackLayerOptions {
     /// The file system.
     pub fs: FsOptions,
+    /// Leave the layer as it is, and tell only where in it files lie (OCI-ref). The layer is gzip or a plain tar and must
+    /// be where the image goes to; of `fs` the chunk size counts, and nothing is recorded or deduplicated.
+    pub oci_ref: bool,
     /// Strict or lenient.
     pub fidelity: Fidelity,
     /// What is kept for the way back. [`Replay::Proven`] is refused: it reads a layer twice.
@@ -34,6 +37,14 @@ pub struct PackLayerOptions {
     pub resources: Resources,
     /// Where temporary files are made; the system's directory for them if not told.
     pub tmpdir: Option<PathBuf>,
+}
+
+impl PackLayerOptions {
+    /// The file system with what follows from the rest.
+    fn effective_fs(&self) -> FsOptions {
+        let FsOptions { chunk_size, .. } = self.fs;
+        if self.oci_ref { FsOptions { chunk_size, ..FsOptions::default() } } else { self.fs }
+    }
 }
 
 /// Makes a blob, with the layer's bootstrap in it, of a layer: a tar, plain or compressed with gzip or zstd. Both
@@ -55,14 +66,17 @@ pub fn pack_layer(
     }
     if let Some(dictionary) = &options.chunk_dict {
         dictionary.check(&options.fs)?;
+        if options.oci_ref {
+            return Err(DictionaryError::Referred.into());
+        }
     }
     let (source, sink) = (StreamSource::new(layer), StreamSink::new(out));
     let pool = Pool::new(options.resources.jobs);
     let run = LayerRun {
         source: &source,
         sink: &sink,
-        fs: options.fs,
-        oci_ref: false,
+        fs: options.effective_fs(),
+        oci_ref: options.oci_ref,
         tarfs: false,
         replay: options.replay,
         fidelity: options.fidelity,

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use nydus_convert_chunk::ordered::Pool;
+use nydus_convert_oci::nydus::REFERENCE_LAYER;
 use nydus_convert_oci::{Descriptor, Digest};
 use nydus_convert_rafs::{Blob, BlobName, Image, Tree};
 
@@ -15,6 +16,7 @@ use crate::error::{Error, LayerFailure};
 use crate::nydus_image::MAX_BOOTSTRAP;
 use crate::observer::{LayerLabel, Observer, Stop};
 use crate::options::{Layers, Resources, ToOciOptions};
+use crate::referred::is_referred;
 use crate::report::{SCHEMA_VERSION, ToolReport, UnpackReport};
 use crate::to_oci::Run;
 use crate::to_oci::blob::OpenBlob;
@@ -58,6 +60,16 @@ pub fn unpack_layer(
         (Some(image), _) => Some(image.clone()),
         (None, Some(own)) => OpenBlob::open(&source, own).map_err(|failure| in_layer(&name, failure))?.image,
         (None, None) => return Err(VerbError::NoBootstrap { name }.into()),
+    };
+    let refers = image.as_ref().and_then(|image| image.blobs.iter().find(|blob| is_referred(blob)));
+    let own = match refers.map(|blob| blob.name) {
+        // The tar is that of the layer, and comes out of it whole.
+        Some(BlobName::Id(id)) if bootstrap.is_none() => {
+            let layer = Digest::from_sha256(id.0).to_string();
+            own.map(|own| own.annotated(REFERENCE_LAYER, layer))
+        }
+        Some(BlobName::Id(id)) => return Err(VerbError::Referred { name, id: id.to_string() }.into()),
+        _ => own,
     };
     let others =
         image.as_ref().map_or(Ok(Vec::new()), |image| files.others(&mut source, image, own.as_ref()))?;

@@ -138,9 +138,7 @@ impl<'a> LayerRun<'a> {
     ) -> Result<ConvertedLayer, LayerFailure> {
         self.observer.layer_started(label);
         let converted = match layer {
-            Unread::Listed { layer, key } if self.oci_ref => {
-                self.refer_stream(layer, &key.diff_id, label, give_up)
-            }
+            _ if self.oci_ref => self.refer_stream(layer, label, give_up),
             Unread::Listed { layer, key } if self.tarfs => {
                 self.tar_stream(layer, &key.diff_id, label, give_up)
             }

@@ -22,6 +22,7 @@ use nydus_convert_recompress::seek::{self, SeekIndex, Windows};
 use super::entries::{Entries, EntryOptions};
 use super::layer::{ConvertedLayer, Counted, LayerRun, PlainTar};
 use super::merge::MergeLayer;
+use super::unread::Unread;
 use crate::error::LayerFailure;
 use crate::observer::LayerLabel;
 use crate::prefetch::Prefetch;
@@ -52,22 +53,20 @@ impl LayerRun<'_> {
     /// As [`LayerRun::convert`], for a layer that is only referred to.
     pub(super) fn refer_stream(
         &self,
-        layer: &Descriptor,
-        diff_id: &DiffId,
+        unread: &Unread<'_>,
         label: &LayerLabel,
         give_up: &dyn Fn() -> bool,
     ) -> Result<ConvertedLayer, LayerFailure> {
-        let original = original(layer)?;
         let should_stop = || match self.stop.requested() {
             Some(signal) => Err(LayerFailure::Interrupted { signal }),
             None if give_up() => Err(LayerFailure::GivenUp),
             None => Ok(()),
         };
-        let reading = |error| oci::Error::reading(layer.digest, error);
-        let (stored, advanced) = Counted::new(self.source.open(layer)?);
+        let (stored, advanced) = Counted::new(self.source.open(unread.descriptor())?);
         let (stored, windows) = seek::scan(stored).map_err(LayerFailure::Thread)?;
         let limit = self.resources.max_layer_size;
-        let plain = decompress_watched(stored, limit, WindowWatch(windows)).map_err(reading)?;
+        let plain =
+            decompress_watched(stored, limit, WindowWatch(windows)).map_err(|error| unread.reading(error))?;
         let compression = plain.compression();
         if compression == Compression::Zstd {
             return Err(LayerFailure::CannotRefer("it is compressed with zstd"));
@@ -93,10 +92,16 @@ impl LayerRun<'_> {
         let (plain, mut contents, _) = entries.finish()?;
         let (ahead, actual, tar_bytes) = plain.finish();
         self.observer.layer_advanced(label, advanced.take());
-        if let Some(actual) = actual.map(DiffId).filter(|actual| actual != diff_id) {
-            return Err(LayerFailure::DiffId { expected: *diff_id, actual });
-        }
+        let diff_id = match (unread.diff_id().copied(), actual.map(DiffId)) {
+            (Some(expected), Some(actual)) if expected != actual => {
+                return Err(LayerFailure::DiffId { expected, actual });
+            }
+            (Some(known), _) | (None, Some(known)) => known,
+            (None, None) => return Err(LayerFailure::CannotRefer("its digest is unknown")),
+        };
         let index = ahead.finish().map(|plain| plain.into_watch().0.finish());
+        // A stream that nobody describes is known now that it is read.
+        let original = original(&unread.read())?;
         let index = index.transpose().map_err(|_| UNKNOWN_STREAM)?.ok_or(UNKNOWN_STREAM)?;
 
         contents.place_chunks(&numbered.indexes, |index| ChunkRef { blob: 0, index });
@@ -109,11 +114,13 @@ impl LayerRun<'_> {
         let (sink, finished) = tail.finish(&bootstrap)?;
         let blob = sink.finish_as(Digest::from_sha256(finished.id.0), finished.size)?;
         should_stop()?;
-        self.sink.copy(self.source, layer)?;
+        if let Unread::Listed { layer, .. } = unread {
+            self.sink.copy(self.source, layer)?;
+        }
         let method = Some("the layer itself is a part of the image".to_owned());
         Ok(ConvertedLayer {
             blob,
-            diff_id: *diff_id,
+            diff_id,
             tar_bytes,
             entries: contents.entries,
             chunks,

@@ -1,11 +1,8 @@
 //! The converter library of containerd's nydus-snapshotter, as `converter/main.go` calls it, with a builder of choice.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::OnceLock;
-
-use super::tools::Tool;
 
 /// The program, built.
 pub struct Converter(PathBuf);
@@ -25,22 +22,7 @@ impl Converter {
     }
 
     fn build() -> Option<Converter> {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/converter");
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("converter");
-        fs::create_dir_all(&directory).unwrap();
-        for file in ["go.mod", "go.sum", "main.go"] {
-            fs::copy(source.join(file), directory.join(file)).unwrap();
-        }
-        let mut go = Tool::get("go").command();
-        go.args(["build", "-o", "converter", "."]).current_dir(&directory);
-        let built = go.env("GOFLAGS", "-mod=readonly").output().unwrap();
-        if !built.status.success() {
-            let reason = String::from_utf8_lossy(&built.stderr).into_owned();
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "{reason}");
-            eprintln!("SKIP the converter library: {reason}");
-            return None;
-        }
-        Some(Converter(directory.join("converter")))
+        super::go::build("tests/support/converter").map(Converter)
     }
 
     /// Runs it with `NYDUS_BUILDER` set.

@@ -31,7 +31,8 @@ pub fn filter(program: &str, args: &[&str], tar: &[u8]) -> Vec<u8> {
     through(command, tar)
 }
 
-fn through(mut command: Command, input: &[u8]) -> Vec<u8> {
+/// What a command makes of its standard input.
+pub fn through(mut command: Command, input: &[u8]) -> Vec<u8> {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let output = std::thread::scope(|scope| {

@@ -38,6 +38,11 @@ pub struct Pack {
     pub format: Format,
     #[command(flatten)]
     pub prefetch: Prefetch,
+    /// Leave the layer as it is, gzip or a plain tar, and only tell where in it files lie
+    ///
+    /// The blob refers to the layer, which must be where the image goes to: it is not copied.
+    #[arg(long, conflicts_with_all = ["fs_version", "compressor", "batch_size", "aligned_chunk", "digester", "kernel_mountable", "replay", "chunk_dict"], env = "NYDUS_CONVERT_OCI_REF")]
+    pub oci_ref: bool,
     /// Use chunks of these images where the layer brings the same: a reference, or bootstrap:FILE
     ///
     /// The blob refers to the dictionary's blobs, which must be where the image goes to: they are not copied.
@@ -149,6 +154,7 @@ impl Pack {
 fn pack(args: &Pack) -> Result<ExitCode> {
     let options = PackLayerOptions {
         fs: args.format.lower()?,
+        oci_ref: args.oci_ref,
         fidelity: args.fidelity.lower(),
         replay: args.replay.lower(),
         prefetch: args.prefetch.lower()?,

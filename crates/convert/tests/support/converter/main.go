@@ -1,7 +1,7 @@
 // The converter library of containerd's nydus-snapshotter, as its users call it. NYDUS_BUILDER names the builder.
 //
 //	converter [flags] pack TAR BLOB         TAR may be compressed
-//	converter [flags] merge BOOTSTRAP BLOB…
+//	converter [flags] merge BOOTSTRAP BLOB…            with -oci-ref: BLOB LAYER BLOB LAYER…
 //	converter [flags] unpack BLOB TAR
 //
 // merge prints the digests of the blobs that the image uses.
@@ -67,16 +67,25 @@ func pack(from, to string) error {
 	return target.Close()
 }
 
+func digestOf(name string) (digest.Digest, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	return digest.FromReader(file)
+}
+
 func merge(to string, blobs []string) error {
 	var layers []converter.Layer
-	for _, name := range blobs {
-		blob, err := os.Open(name)
+	for number, name := range blobs {
+		id, err := digestOf(name)
 		if err != nil {
 			return err
 		}
-		id, err := digest.FromReader(blob)
-		if err != nil {
-			return err
+		if *ociRef && number%2 == 1 {
+			layers[len(layers)-1].OriginalDigest = &id
+			continue
 		}
 		reader, err := local.OpenReader(name)
 		if err != nil {

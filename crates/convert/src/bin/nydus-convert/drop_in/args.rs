@@ -73,7 +73,8 @@ pub struct Create {
     /// The layer: a tar, plain or compressed with gzip or zstd; may be a pipe, `-` is stdin
     #[arg(value_name = "SOURCE")]
     pub source: PathBuf,
-    /// Kind of conversion: tar-rafs, targz-rafs or estargz-rafs; tar-tarfs writes a bootstrap over a plain tar
+    /// Kind of conversion: tar-rafs, targz-rafs or estargz-rafs; targz-ref or estargz-ref makes a blob that refers to the
+    /// layer; tar-tarfs writes a bootstrap over a plain tar
     #[arg(short = 't', long = "type", default_value = "dir-rafs", value_name = "TYPE")]
     pub kind: String,
     /// File or pipe that the blob goes to

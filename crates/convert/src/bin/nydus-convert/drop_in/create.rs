@@ -19,7 +19,7 @@ pub fn run(args: &Create) -> Result<ExitCode> {
     if refusals::is_tarfs(args)? {
         return super::tarfs::run(args);
     }
-    refusals::of_create(args)?;
+    let oci_ref = refusals::of_create(args)?;
     let Some(blob) = &args.blob else {
         let reason = "it names the file or pipe that the blob goes to";
         return Err(Refusal::Missing { flag: "--blob", reason }.into());
@@ -39,6 +39,7 @@ pub fn run(args: &Create) -> Result<ExitCode> {
     fs.check().map_err(UsageError::from)?;
     let options = PackLayerOptions {
         fs,
+        oci_ref,
         fidelity: args.fidelity.lower(),
         replay: args.replay.lower(),
         prefetch,
@@ -58,8 +59,12 @@ pub fn run(args: &Create) -> Result<ExitCode> {
     let report = packed?;
     warn(&report.losses);
     target.publish()?;
-    let id = report.blob_digest.trim_start_matches("sha256:").to_owned();
-    let compressor = args.compressor.to_string();
+    // What bootstraps know the blob by: of one that refers to a layer, that is the layer.
+    let (digest, compressor) = match oci_ref {
+        true => (&report.source_digest, "gzip".to_owned()),
+        false => (&report.blob_digest, args.compressor.to_string()),
+    };
+    let id = digest.trim_start_matches("sha256:").to_owned();
     let compressor = compressor.split(':').next().unwrap_or_default().to_owned();
     let blobs = if report.stored_chunks > 0 { vec![id] } else { Vec::new() };
     Outcome::new(Path::new(""), blobs, fs.version, compressor).write(args.output_json.as_deref())?;

@@ -1,5 +1,6 @@
 //! What the reference builder does and this one does not, by name.
 
+use nydus_convert::rafs::FsVersion;
 use thiserror::Error;
 
 use super::args::{Create, RefusedByCreate};
@@ -18,7 +19,9 @@ pub enum Refusal {
     #[error("--log-file: logs go to stderr; send it where they should go")]
     LogFile,
     /// A kind of conversion.
-    #[error("--type {kind}: not supported; tar-rafs, targz-rafs, estargz-rafs and tar-tarfs are")]
+    #[error(
+        "--type {kind}: not supported; tar-rafs, targz-rafs, estargz-rafs, targz-ref, estargz-ref and tar-tarfs are"
+    )]
     Type { kind: String },
     /// A directory as the source.
     #[error(
@@ -48,26 +51,39 @@ pub fn is_tarfs(args: &Create) -> Result<bool, anyhow::Error> {
     Ok(source_type.as_ref().unwrap_or(&args.kind) == "tar-tarfs" && !*inline_bootstrap)
 }
 
-/// What of a `create` cannot be done, the first thing.
-pub fn of_create(args: &Create) -> Result<(), anyhow::Error> {
+/// What of a `create` cannot be done, the first thing; else whether the blob only refers to the layer.
+pub fn of_create(args: &Create) -> Result<bool, anyhow::Error> {
     let RefusedByCreate { encrypt, source_type, inline_bootstrap, .. } = &args.refused;
     if *encrypt {
         return Err(UsageError::Encrypt.into());
     }
     let kind = source_type.clone().unwrap_or_else(|| args.kind.clone());
-    match kind.as_str() {
-        "tar-rafs" | "targz-rafs" | "estargz-rafs" if !*inline_bootstrap => {}
+    let refers = match kind.as_str() {
+        "tar-rafs" | "targz-rafs" | "estargz-rafs" if !*inline_bootstrap => false,
+        "targz-ref" | "estargz-ref" if !*inline_bootstrap => true,
         "dir-rafs" | "directory" => return Err(Refusal::Directory { kind }.into()),
         _ => return Err(Refusal::Type { kind }.into()),
-    }
-    if let Some((flag, reason)) = flag_of_create(&args.refused) {
+    };
+    let flag = flag_of_create(&args.refused).or_else(|| flag_of_ref(args).filter(|_| refers));
+    if let Some((flag, reason)) = flag {
         return Err(Refusal::Flag { flag, reason }.into());
     }
     if !args.blob_inline_meta {
         let reason = "a bootstrap apart from its blob is not written";
         return Err(Refusal::Missing { flag: "--blob-inline-meta", reason }.into());
     }
-    Ok(())
+    Ok(refers)
+}
+
+/// What means nothing where the layer stays as it is.
+fn flag_of_ref(args: &Create) -> Option<(&'static str, &'static str)> {
+    let flags = [
+        (args.fs_version.lower() == FsVersion::V5, "--fs-version 5", "only version 6 refers to layers"),
+        (args.batch_size != 0, "--batch-size", "chunks are ranges of the layer"),
+        (args.aligned_chunk, "--aligned-chunk", "chunks are ranges of the layer"),
+        (args.chunk_dict.is_some(), "--chunk-dict", "all chunks are ranges of the layer"),
+    ];
+    flags.into_iter().find(|(given, ..)| *given).map(|(_, flag, reason)| (flag, reason))
 }
 
 fn flag_of_create(args: &RefusedByCreate) -> Option<(&'static str, &'static str)> {
