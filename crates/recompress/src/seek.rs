@@ -33,7 +33,8 @@ const STORED_STEP: u64 = 512 << 10;
 const PLAIN_STEP: u64 = 2 << 20;
 /// Bytes, stored or plain, between two known places.
 const PLACE_STEP: u64 = 32 << 10;
-/// Plain bytes from a point to the start of a member that is a point too: the shortest that a tar can have in between.
+/// Plain bytes from the start of a member that is a point to one that is a point too: the shortest that a tar can have
+/// between two contents.
 const MEMBER_STEP: u64 = 512;
 /// The same, after so many of them that something is wrong.
 const LONG_MEMBER_STEP: u64 = 32 << 10;
@@ -364,6 +365,9 @@ fn walk<R: Read>(source: R, send: SyncSender<Message>) {
 /// Where the last point was, and how far the next one has to be.
 struct Steps {
     last: Place,
+    /// Plain bytes before the last one that is the start of a member. Points inside, however near, do not stand for it:
+    /// not every decoder gets from there into the member.
+    last_member: u64,
     /// Points so far, at starts of members and inside.
     members: usize,
     inside: usize,
@@ -376,6 +380,7 @@ impl Steps {
             return true;
         }
         if fresh_member {
+            let plain = at.plain - self.last_member;
             let many = self.members > MANY_MEMBERS;
             return plain >= if many { LONG_MEMBER_STEP } else { MEMBER_STEP };
         }
@@ -386,13 +391,19 @@ impl Steps {
 
     fn add(&mut self, at: Place, fresh_member: bool) {
         self.last = at;
-        *(if fresh_member { &mut self.members } else { &mut self.inside }) += 1;
+        if fresh_member {
+            self.last_member = at.plain;
+            self.members += 1;
+        } else {
+            self.inside += 1;
+        }
     }
 }
 
 /// Goes through all members; whether there was one at all.
 fn members<R: Read>(pieces: &mut Pieces<R>) -> Result<bool, ScanError> {
-    let mut steps = Steps { last: Place { plain: 0, stored: 0, ends_member: false }, members: 0, inside: 0 };
+    let start = Place { plain: 0, stored: 0, ends_member: false };
+    let mut steps = Steps { last: start, last_member: 0, members: 0, inside: 0 };
     let mut member = 0;
     pieces.found.places.push(steps.last);
     while skip_header(pieces)? {
@@ -532,6 +543,25 @@ mod tests {
         }
     }
 
+    /// As in eStargz: a file's last block, with the header of the next file behind it, and the next member.
+    #[test]
+    fn a_member_right_behind_a_point_has_its_own() {
+        let (content, header, next) = (vec![0; 2 << 20], vec![1; 511], text(100_000));
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
+        encoder.write_all(&content).unwrap();
+        encoder.flush().unwrap();
+        encoder.write_all(&header).unwrap();
+        let stream = [encoder.finish().unwrap(), gzip(&next, 6)].concat();
+        let (plain, index) = index_of(stream, 64 << 10);
+        let index = index.unwrap().unwrap();
+        let start = (content.len() + header.len()) as u64;
+        assert_eq!(plain.len() as u64, start + next.len() as u64);
+        let near = |at: u64| index.points().iter().any(|point| point.plain == at && at > 0);
+        assert!(near(content.len() as u64) && near(start));
+        let own = &index.points()[index.point_before(start).unwrap()];
+        assert_eq!((own.plain, own.bits, own.dictionary.len()), (start, 0, 0));
+    }
+
     #[test]
     fn streams_that_are_no_gzip() {
         let (plain, index) = (b"no gzip at all".to_vec(), index_of_plain(b"no gzip at all".to_vec()));
@@ -555,9 +585,9 @@ mod tests {
 
     #[test]
     fn points_become_rarer() {
-        let mut steps =
-            Steps { last: Place { plain: 0, stored: 0, ends_member: false }, members: 1, inside: 0 };
-        let (mut at, mut points) = (Place { plain: 0, stored: 0, ends_member: false }, 0);
+        let start = Place { plain: 0, stored: 0, ends_member: false };
+        let mut steps = Steps { last: start, last_member: 0, members: 1, inside: 0 };
+        let (mut at, mut points) = (start, 0);
         while at.plain < 256 << 30 {
             if steps.is_due(at, false) {
                 steps.add(at, false);
