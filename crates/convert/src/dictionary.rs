@@ -152,9 +152,13 @@ impl ChunkDictionary {
     pub fn of_bootstrap(path: &Path) -> Result<Self, Error> {
         let bytes =
             std::fs::read(path).map_err(|source| DictionaryError::Read { path: path.to_owned(), source })?;
-        let (version, image) = nydus_convert_rafs::parse(&bytes).map_err(NydusError::Bootstrap)?;
-        let directory = path.parent().unwrap_or(Path::new("")).to_owned();
-        let mut inner = Inner::new(Origin::Directory(directory));
+        Self::parse(&bytes, path.parent().unwrap_or(Path::new("")))
+    }
+
+    /// Of the bytes of a bootstrap. The blobs are files in `directory` named by their ids.
+    pub fn parse(bytes: &[u8], directory: &Path) -> Result<Self, Error> {
+        let (version, image) = nydus_convert_rafs::parse(bytes).map_err(NydusError::Bootstrap)?;
+        let mut inner = Inner::new(Origin::Directory(directory.to_owned()));
         inner.add(version, &image)?;
         Ok(Self(Arc::new(inner)))
     }
@@ -173,8 +177,12 @@ impl ChunkDictionary {
     /// A chunk that was found.
     pub(crate) fn at(&self, hit: ChunkRef) -> Option<Used<'_>> {
         let blob = self.0.blobs.get(usize::from(hit.blob))?;
-        let chunk = *self.0.chunks.get(usize::from(hit.blob))?.get(&hit.index)?;
-        Some(Used { blob, index: hit.index, chunk })
+        Some(Used { blob, index: hit.index, chunk: *self.chunk(hit)? })
+    }
+
+    /// The record of a chunk, by the place that looking it up gives.
+    pub fn chunk(&self, at: ChunkRef) -> Option<&Chunk> {
+        self.0.chunks.get(usize::from(at.blob))?.get(&at.index)
     }
 
     /// Brings a blob into the sink, verified.
