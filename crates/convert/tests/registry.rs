@@ -12,25 +12,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
-use support::cli::{Run, command, latest, ok, run};
+use support::certificates::certificates;
+use support::cli::{Run, alone, end, latest, ok, run};
 use support::oci::{Compression, Dialect, Image, Layer, Layout};
-use support::registry::{Registry, Wants};
+use support::registry::{Program, Registry, Wants};
 use support::require;
 use support::tars::Tar;
 use support::tools::Tool;
-
-/// The program with no credentials, no proxies and no configuration around.
-fn alone(home: &Path) -> Command {
-    let mut command = command();
-    command.env_clear().env("HOME", home).env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    command
-}
-
-fn end(command: &mut Command) -> Run {
-    let output = command.output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Run { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
-}
 
 /// `to-nydus` with a way back that does not depend on recognising an encoder.
 fn nydus<const N: usize>(arguments: [&str; N]) -> Run {
@@ -61,8 +49,12 @@ fn digest(run: &Run) -> String {
 
 #[test]
 fn there_and_back() {
-    require!("docker-registry", "skopeo");
-    let registry = Registry::start();
+    require!("skopeo");
+    Program::all().for_each(there_and_back_in);
+}
+
+fn there_and_back_in(program: Program) {
+    let registry = Registry::of(program);
     let host = registry.host();
     let dir = tempfile::tempdir().unwrap();
     let layout = plain_layout(dir.path());
@@ -87,14 +79,19 @@ fn there_and_back() {
     let copy = nydus([&format!("{host}/a/nydus:1"), &format!("{host}/c/copy:1")]);
     assert_eq!(digest(&copy), digest(&there));
     assert!(copy.stderr.contains("copied unchanged"), "{}", copy.stderr);
-    assert!(registry.log().contains("mount="), "blobs are mounted");
+    // The other one has the blobs by their digests, whatever repository asks.
+    assert!(program == Program::Zot || registry.log().contains("mount="), "blobs are mounted");
     ok(["check", "-q", &format!("{host}/c/copy:1")]);
 }
 
 #[test]
 fn copies_by_others_keep_the_way_back() {
-    require!("docker-registry", "skopeo");
-    let registry = Registry::start();
+    require!("skopeo", "crane", "oras", "regctl");
+    Program::all().for_each(copies_keep_the_way_back_in);
+}
+
+fn copies_keep_the_way_back_in(program: Program) {
+    let registry = Registry::of(program);
     let host = registry.host();
     let dir = tempfile::tempdir().unwrap();
     let index = Layout {
@@ -115,6 +112,14 @@ fn copies_by_others_keep_the_way_back() {
         shown["manifests"].as_array().unwrap().iter().all(|entry| entry["platform"]["os"] == "linux"),
         "{shown}"
     );
+
+    for arch in ["amd64", "arm64"] {
+        let choice = ["--override-os", "linux", "--override-arch", arch, "inspect", "--tls-verify=false"];
+        let name = format!("docker://{from}");
+        let shown = Tool::get("skopeo").run(choice.iter().copied().chain([name.as_str()]));
+        let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+        assert_eq!(shown["Architecture"], arch, "{program:?}");
+    }
 
     let back = |name: &str, by: &str| {
         let back = ok(["to-oci", "-q", name, &format!("{host}/back/{by}:1")]);
@@ -151,9 +156,6 @@ fn copies_by_others_keep_the_way_back() {
         ("regctl", |from, to| vec!["image".into(), "copy".into(), from.into(), to.into()]),
     ];
     for (by, arguments) in others {
-        if !support::tools::available(&[by]) {
-            continue;
-        }
         let home = tempfile::tempdir().unwrap();
         let config = json!({ "hosts": { &host: { "tls": "disabled", "hostname": &host } } });
         fs::create_dir(home.path().join(".regctl")).unwrap();
@@ -169,9 +171,49 @@ fn copies_by_others_keep_the_way_back() {
 }
 
 #[test]
+fn through_archives_and_layouts() {
+    require!("skopeo");
+    for program in Program::all() {
+        let registry = Registry::that(Wants { program, password: true, ..Wants::default() });
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("home");
+        fs::create_dir(&home).unwrap();
+        let do_it = |arguments: &[&str]| {
+            let mut command = alone(&home);
+            command.args(arguments).args(["-q", "--src-creds", "user:secret", "--dest-creds", "user:secret"]);
+            let run = end(&mut command);
+            assert_eq!(run.code, Some(0), "{program:?} {arguments:?}: {}", run.stderr);
+            digest(&run)
+        };
+        let (source, host) = (plain_layout(dir.path()), registry.host());
+        let place =
+            |transport: &str, name: &str| format!("{transport}:{}:x", dir.path().join(name).display());
+        let [archive, layout] = [("oci-archive", "archive.tar"), ("oci", "layout")].map(|(t, n)| place(t, n));
+        let [to, again, back] = ["nydus", "again", "back"].map(|name| format!("{host}/{name}/image:1"));
+        // Into the registry, out into an archive, from there to a layout, and into the registry again.
+        let nydus = do_it(&["to-nydus", "--replay", "proven", &latest(&source), &to]);
+        for (from, to) in [(&to, &archive), (&archive, &layout), (&layout, &again)] {
+            assert_eq!(do_it(&["to-nydus", from, to]), nydus, "{program:?} {from} {to}");
+        }
+        assert_eq!(do_it(&["to-oci", &again, &back]), support::cli::json_root(&source));
+        let [plain_archive, plain_layout] =
+            [("oci-archive", "plain.tar"), ("oci", "plain-again")].map(|(t, n)| place(t, n));
+        for (from, to) in [(&archive, &plain_layout), (&to, &plain_archive)] {
+            assert_eq!(do_it(&["to-oci", from, to]), support::cli::json_root(&source), "{program:?} {from}");
+        }
+        // From an archive of another tool's into the registry.
+        let skopeos = place("oci-archive", "skopeo.tar");
+        let fixed = ["copy", "--src-tls-verify=false", "--src-creds", "user:secret", "--insecure-policy"];
+        let from = format!("docker://{back}");
+        Tool::get("skopeo").run(fixed.iter().copied().chain([from.as_str(), &skopeos]));
+        assert_eq!(do_it(&["to-nydus", "--replay", "proven", &skopeos, &to]), nydus);
+    }
+}
+
+#[test]
 fn who_may() {
     require!("docker-registry", "skopeo");
-    let registry = Registry::that(Wants { password: true, tls: None });
+    let registry = Registry::that(Wants { password: true, ..Wants::default() });
     let host = registry.host();
     let dir = tempfile::tempdir().unwrap();
     let (layout, home) = (plain_layout(dir.path()), dir.path().join("home"));
@@ -265,53 +307,13 @@ fn who_may() {
     assert!(missing.stderr.contains("docker-credential-of-the-test"), "{}", missing.stderr);
 }
 
-/// A private authority and a certificate of it for 127.0.0.1: authority, certificate, key.
-fn certificates(dir: &Path) -> [PathBuf; 3] {
-    let [ca, ca_key, request, certificate, key, extensions] =
-        ["ca.pem", "ca.key", "request", "cert.pem", "cert.key", "extensions"].map(|name| dir.join(name));
-    fs::write(&extensions, "subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth\n")
-        .unwrap();
-    let openssl = |arguments: &[&dyn AsRef<std::ffi::OsStr>]| {
-        Tool::get("openssl").run(arguments.iter().map(|argument| argument.as_ref()));
-    };
-    let ec: [&dyn AsRef<std::ffi::OsStr>; 5] =
-        [&"-newkey", &"ec", &"-pkeyopt", &"ec_paramgen_curve:P-256", &"-nodes"];
-    let start: [&dyn AsRef<std::ffi::OsStr>; 1] = [&"req"];
-    openssl(
-        &[
-            &start[..],
-            &ec,
-            &[&"-x509", &"-days", &"2", &"-subj", &"/CN=tests", &"-keyout", &ca_key, &"-out", &ca],
-        ]
-        .concat(),
-    );
-    openssl(&[&start[..], &ec, &[&"-subj", &"/CN=registry", &"-keyout", &key, &"-out", &request]].concat());
-    openssl(&[
-        &"x509",
-        &"-req",
-        &"-in",
-        &request,
-        &"-CA",
-        &ca,
-        &"-CAkey",
-        &ca_key,
-        &"-CAcreateserial",
-        &"-days",
-        &"2",
-        &"-extfile",
-        &extensions,
-        &"-out",
-        &certificate,
-    ]);
-    [ca, certificate, key]
-}
-
 #[test]
 fn tls_by_a_private_authority() {
     require!("docker-registry", "skopeo", "openssl");
     let dir = tempfile::tempdir().unwrap();
     let [ca, certificate, key] = certificates(dir.path());
-    let registry = Registry::that(Wants { password: true, tls: Some((&certificate, &key)) });
+    let registry =
+        Registry::that(Wants { password: true, tls: Some((&certificate, &key)), ..Wants::default() });
     let (layout, home) = (plain_layout(dir.path()), dir.path().join("home"));
     fs::create_dir(&home).unwrap();
     let target = format!("{}/a/nydus:1", registry.host());
@@ -398,6 +400,31 @@ fn every_kind_of_image() {
         let back = ok(["to-oci", "-q", &format!("{host}/nydus/{kind}:1"), &format!("{host}/back/{kind}:1")]);
         assert_eq!(digest(&back), written.digest, "{kind}");
     }
+}
+
+/// zstd:chunked: many frames, and frames for others to skip.
+#[test]
+fn a_zstd_chunked_image() {
+    require!("docker-registry", "skopeo");
+    let registry = Registry::start();
+    let host = registry.host();
+    let dir = tempfile::tempdir().unwrap();
+    let layout = plain_layout(dir.path());
+    let (chunked, nydus_name) = (format!("{host}/a/chunked:1"), format!("{host}/a/nydus:1"));
+    let options = ["copy", "--insecure-policy", "--dest-tls-verify=false", "--dest-compress"];
+    let format = ["--dest-compress-format", "zstd:chunked"];
+    let (from, to) = (latest(&layout), format!("docker://{chunked}"));
+    let ends = [from.as_str(), to.as_str()];
+    Tool::get("skopeo").run(options.iter().copied().chain(format).chain(ends));
+    let raw = Tool::get("skopeo").run(["inspect", "--raw", "--tls-verify=false", &to]).stdout;
+    let manifest: Value = serde_json::from_slice(&raw).unwrap();
+    let annotations = manifest["layers"][0]["annotations"].to_string();
+    assert!(annotations.contains("zstd-chunked.manifest-checksum"), "{manifest}");
+    nydus(["-q", &chunked, &nydus_name]);
+    ok(["check", "-q", &nydus_name]);
+    assert_eq!(ok(["cat", &nydus_name, "/etc/text"]).stdout, "two".repeat(2000));
+    let back = ok(["to-oci", "-q", &nydus_name, &format!("{host}/a/back:1")]);
+    assert_eq!(digest(&back), format!("sha256:{}", support::sha256_hex(&raw)));
 }
 
 /// Changes the media type of the only entry of `index.json`; gives its digest.

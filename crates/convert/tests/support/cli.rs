@@ -24,11 +24,23 @@ pub fn command() -> Command {
     command
 }
 
-/// Runs the program to its end.
-pub fn run<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(args: I) -> Run {
-    let output = command().args(args).output().unwrap();
+/// The program with no credentials, no proxies and no configuration around.
+pub fn alone(home: &Path) -> Command {
+    let mut command = command();
+    command.env_clear().env("HOME", home).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+}
+
+/// Runs a command of the program to its end.
+pub fn end(command: &mut Command) -> Run {
+    let output = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Run { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// Runs the program to its end.
+pub fn run<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(args: I) -> Run {
+    end(command().args(args))
 }
 
 /// Runs the program and demands success.

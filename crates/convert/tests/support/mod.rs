@@ -9,6 +9,7 @@
 // Test code: a panic is how a test reports.
 #![allow(clippy::unwrap_used)]
 
+pub mod certificates;
 pub mod cli;
 pub mod converter;
 pub mod debian;
