@@ -1,5 +1,6 @@
 //! Requests to one repository: authorised, redirected, tried again; and what their failures mean.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,11 +8,13 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::auth::{Auth, Demand, MAX_TOKEN_ANSWER, TokenService};
+use super::certs::HostCerts;
 use super::credentials::{Login, basic};
 use super::error::RegistryError;
 use super::http::{Answer, Http, Request, Trust, is_transient as is_transient_error};
-use super::options::RegistryOptions;
+use super::options::{Known, RegistryOptions};
 use super::retry::{self, Retry, is_transient};
+use super::rules::Place;
 use super::url::{Scheme, Url, is_loopback};
 use crate::error::excerpt;
 use crate::reference::RegistryName;
@@ -54,21 +57,24 @@ impl From<RegistryError> for Tried {
 }
 
 impl Client {
-    /// A client for `name`'s repository. `scopes` are the rights it needs, as token services call them.
-    pub fn new(
-        name: &RegistryName,
-        options: &RegistryOptions,
-        scopes: Vec<String>,
-    ) -> Result<Self, RegistryError> {
+    /// A client for the repository at `place`. `scopes` are the rights it needs, as token services call them.
+    pub fn new(place: &Place, options: &RegistryOptions, scopes: Vec<String>) -> Result<Self, RegistryError> {
+        let name = &place.name;
         let authority = if name.host == DOCKER_HUB.0 { DOCKER_HUB.1 } else { name.host.as_str() };
-        let base = Url {
-            scheme: options.scheme(authority),
-            authority: authority.to_owned(),
-            path: format!("/v2/{}/", name.repository),
+        let certs = if options.machine_rules { HostCerts::of(&name.host)? } else { HostCerts::default() };
+        let known = Known { insecure: place.insecure, certs: !certs.is_empty() };
+        let security = options.security(authority, known);
+        let authorities = match &options.ca_file {
+            Some(file) => vec![file.as_path()],
+            None => certs.authorities.iter().map(PathBuf::as_path).collect(),
         };
-        let trust = Trust { insecure: options.insecure, ca_file: options.ca_file.as_deref() };
+        let client = certs.client.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path()));
+        let trust = Trust { insecure: security.insecure, authorities, client };
+        let http = Http::new(&trust, options.timeout)?;
+        let scheme = security.scheme.unwrap_or_else(|| http.scheme_of(authority));
+        let base = Url { scheme, authority: authority.to_owned(), path: format!("/v2/{}/", name.repository) };
         Ok(Self {
-            http: Http::new(&trust, options.timeout)?,
+            http,
             login: options.credentials.find(name)?,
             name: name.clone(),
             base,
@@ -77,6 +83,12 @@ impl Client {
             retry: options.retry,
             cancelled: AtomicBool::new(false),
         })
+    }
+
+    /// The same, tried again as `retry` says.
+    #[must_use]
+    pub fn with_retry(self, retry: Retry) -> Self {
+        Self { retry, ..self }
     }
 
     /// The registry, for messages.

@@ -10,8 +10,6 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::env;
-use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::io::{self, Write as _};
@@ -22,6 +20,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 
+use super::environment::{config_home, home, variable};
 use super::error::RegistryError;
 use crate::error::excerpt;
 use crate::reference::RegistryName;
@@ -93,19 +92,13 @@ impl Credentials {
     }
 }
 
-fn variable(name: &str) -> Option<OsString> {
-    env::var_os(name).filter(|value| !value.is_empty())
-}
-
 fn usual_files() -> Vec<PathBuf> {
-    let home = variable("HOME").map(PathBuf::from);
-    let below_home = |dir: &str| home.as_ref().map(|home| home.join(dir));
-    let config = variable("XDG_CONFIG_HOME").map(PathBuf::from).or_else(|| below_home(".config"));
-    let docker = variable("DOCKER_CONFIG").map(PathBuf::from).or_else(|| below_home(".docker"));
+    let docker =
+        variable("DOCKER_CONFIG").map(PathBuf::from).or_else(|| home().map(|home| home.join(".docker")));
     let runtime = variable("XDG_RUNTIME_DIR").map(PathBuf::from);
     [
         runtime.map(|dir| dir.join("containers/auth.json")),
-        config.map(|dir| dir.join("containers/auth.json")),
+        config_home().map(|dir| dir.join("containers/auth.json")),
         docker.map(|dir| dir.join("config.json")),
     ]
     .into_iter()

@@ -75,7 +75,23 @@ pub enum RegistryError {
         /// What came.
         actual: String,
     },
-    /// A file with credentials or certificates cannot be used.
+    /// A rule of this machine refuses the name.
+    #[error("{name} is blocked by {}", file.display())]
+    Blocked {
+        /// The image.
+        name: String,
+        /// Where the rule stands.
+        file: PathBuf,
+    },
+    /// Neither the mirrors of a registry nor the registry itself had the image.
+    #[error("no mirror has it ({})", mirrors.join("; "))]
+    Mirrors {
+        /// What each mirror said.
+        mirrors: Vec<String>,
+        /// What the registry said.
+        source: Box<crate::Error>,
+    },
+    /// A file with credentials, certificates or rules cannot be used.
     #[error("cannot use {} ({what})", path.display())]
     File {
         /// The file.
@@ -121,7 +137,8 @@ impl RegistryError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound { .. } => ErrorKind::NotFound,
-            Self::Denied { .. } | Self::Helper { .. } => ErrorKind::Access,
+            Self::Denied { .. } | Self::Helper { .. } | Self::Blocked { .. } => ErrorKind::Access,
+            Self::Mirrors { source, .. } => source.kind(),
             Self::Status { .. } | Self::Transport { .. } | Self::Protocol { .. } | Self::Corrupt { .. } => {
                 ErrorKind::Network
             }

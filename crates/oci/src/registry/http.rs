@@ -9,9 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 use ureq::config::AutoHeaderValue;
 use ureq::http;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{Certificate, ClientCert, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body, Proxy, SendBody};
 
 use super::error::RegistryError;
@@ -112,8 +115,10 @@ impl Answer {
 pub(super) struct Trust<'a> {
     /// Every certificate is taken.
     pub insecure: bool,
-    /// These authorities, beside the system's.
-    pub ca_file: Option<&'a Path>,
+    /// Files with authorities to trust beside the system's.
+    pub authorities: Vec<&'a Path>,
+    /// Files with our certificate and its key.
+    pub client: Option<(&'a Path, &'a Path)>,
 }
 
 /// Sends requests; keeps connections.
@@ -157,6 +162,18 @@ impl Http {
             }
         };
         Ok(Answer(answer))
+    }
+
+    /// TLS if the host answers anything over TLS, else none.
+    pub fn scheme_of(&self, authority: &str) -> Scheme {
+        let url = Url { scheme: Scheme::Https, authority: authority.to_owned(), path: "/v2/".to_owned() };
+        match self.send(&Request::new("GET", url)) {
+            Ok(answer) => {
+                answer.discard();
+                Scheme::Https
+            }
+            Err(_) => Scheme::Http,
+        }
     }
 
     fn agent(&self, url: &Url) -> &Agent {
@@ -218,33 +235,53 @@ fn tls(trust: &Trust<'_>) -> Result<TlsConfig, RegistryError> {
             system.certs.iter().map(|certificate| Certificate::from_der(certificate.as_ref()).to_owned()),
         );
     }
-    if let Some(path) = trust.ca_file {
+    for path in &trust.authorities {
         roots.extend(read_certificates(path)?);
     }
+    let client = trust.client.map(|(certificate, key)| read_client(certificate, key)).transpose()?;
     Ok(TlsConfig::builder()
         .root_certs(RootCerts::new_with_certs(&roots))
+        .client_cert(client)
         .disable_verification(trust.insecure)
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
         .build())
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<Certificate<'static>>, RegistryError> {
-    let wrong = |source: Box<dyn std::error::Error + Send + Sync>| RegistryError::File {
-        path: path.to_owned(),
-        what: "certificates",
-        source,
-    };
-    let pem = fs::read(path).map_err(|error| wrong(error.into()))?;
     let mut found = Vec::new();
-    for item in parse_pem(&pem) {
-        if let PemItem::Certificate(certificate) = item.map_err(|error| wrong(error.into()))? {
+    for item in read_pem(path)? {
+        if let PemItem::Certificate(certificate) = item {
             found.push(certificate);
         }
     }
     if found.is_empty() {
-        return Err(wrong("it holds no PEM certificate".into()));
+        return Err(wrong(path, "it holds no PEM certificate".into()));
     }
     Ok(found)
+}
+
+/// Our certificate; the key is compared with it.
+fn read_client(certificate: &Path, key: &Path) -> Result<ClientCert, RegistryError> {
+    let chain = read_certificates(certificate)?;
+    let private = read_pem(key)?.into_iter().find_map(|item| match item {
+        PemItem::PrivateKey(key) => Some(key),
+        _ => None,
+    });
+    let private = private.ok_or_else(|| wrong(key, "it holds no PEM private key".into()))?;
+    let der = chain.iter().map(|one| CertificateDer::from(one.der().to_vec())).collect();
+    let parsed = PrivateKeyDer::try_from(private.der().to_vec()).map_err(|text| wrong(key, text.into()))?;
+    CertifiedKey::from_der(der, parsed, &ring::default_provider())
+        .map_err(|error| wrong(key, error.into()))?;
+    Ok(ClientCert::new_with_certs(&chain, private))
+}
+
+fn read_pem(path: &Path) -> Result<Vec<PemItem<'static>>, RegistryError> {
+    let pem = fs::read(path).map_err(|error| wrong(path, error.into()))?;
+    parse_pem(&pem).map(|item| item.map_err(|error| wrong(path, error.into()))).collect()
+}
+
+fn wrong(path: &Path, source: Box<dyn std::error::Error + Send + Sync>) -> RegistryError {
+    RegistryError::File { path: path.to_owned(), what: "certificates", source }
 }
 
 /// Reads a part of a file without moving the file's own position.

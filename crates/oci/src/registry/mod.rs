@@ -3,6 +3,7 @@
 //! ```text
 //! RegistrySource   manifests  GET, compared with their digest, kept
 //!                  blobs      GET, compared while they stream; cut off, they go on where they ended (Range)
+//!                  both from the first that has the image: mirrors, then the registry (rules.rs)
 //! RegistrySink     blobs      staged in a nameless file, then HEAD, POST, PUT or PATCH… PUT on threads of their own
 //!                  manifests  kept back until all blobs are there; then in order, by digest; the tag last
 //! ```
@@ -13,16 +14,19 @@
 //! Everything is synchronous. The HTTP library is known to `http.rs` alone.
 
 mod auth;
+mod certs;
 mod challenge;
 mod client;
 mod credentials;
 mod download;
+mod environment;
 mod error;
 mod http;
 mod options;
 mod proxy;
 mod referrers;
 mod retry;
+mod rules;
 mod sink;
 mod source;
 mod upload;

@@ -9,6 +9,7 @@ use super::client::{Client, Tried};
 use super::error::RegistryError;
 use super::http::{Payload, Request};
 use super::options::RegistryOptions;
+use super::rules::Rules;
 use super::upload::{exists, mount};
 use super::uploads::Uploads;
 use super::{download::into_io, referrers};
@@ -47,7 +48,8 @@ impl RegistrySink {
         let source = source.filter(|source| source.host == name.host && source.repository != name.repository);
         let mut scopes = vec![format!("repository:{}:pull,push", name.repository)];
         scopes.extend(source.map(|source| format!("repository:{}:pull", source.repository)));
-        let client = Arc::new(Client::new(name, options, scopes)?);
+        let place = Rules::of(options)?.push(name)?;
+        let client = Arc::new(Client::new(&place, options, scopes)?);
         Ok(Self {
             uploads: Arc::new(Uploads::new(Arc::clone(&client), options.part)),
             client,

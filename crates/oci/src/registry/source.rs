@@ -8,10 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Deserialize;
 
 use super::client::{Client, Tried};
+use super::credentials::Credentials;
 use super::download::{Begun, Download};
 use super::error::RegistryError;
 use super::http::{Answer, Request};
 use super::options::RegistryOptions;
+use super::retry::Retry;
+use super::rules::{Place, Rules};
 use crate::descriptor::Descriptor;
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::Error;
@@ -46,15 +49,44 @@ pub struct RegistrySource {
 }
 
 impl RegistrySource {
-    /// Reads the manifest or index that `name` leads to. With a digest in the name, it must have this digest.
+    /// Reads the manifest or index that `name` leads to, in the first of its mirrors that gives it, else in its registry.
+    /// With a digest in the name, it must have this digest.
     pub fn open(name: &RegistryName, options: &RegistryOptions) -> Result<Self, Error> {
+        let mut places = Rules::of(options)?.pull(name)?;
+        let Some(last) = places.pop() else { return Err(RegistryError::Closed.into()) };
+        let mut mirrors = Vec::new();
+        for place in &places {
+            match Self::open_mirror(place, options) {
+                Ok(source) => return Ok(source),
+                Err(error) => mirrors.push(chain(&error)),
+            }
+        }
+        Self::open_at(&last, options, options.retry).map_err(|error| match mirrors.is_empty() {
+            true => error,
+            false => RegistryError::Mirrors { mirrors, source: Box::new(error) }.into(),
+        })
+    }
+
+    /// One try, there are others; and no word of what was given for the registry itself.
+    fn open_mirror(place: &Place, options: &RegistryOptions) -> Result<Self, Error> {
+        let mut options = options.clone();
+        if let Credentials::Given(_) = options.credentials {
+            options.credentials = Credentials::Environment;
+        }
+        Self::open_at(place, &options, Retry { times: 0, ..options.retry })
+    }
+
+    /// `first` is for the manifest; what follows is tried again as the options say.
+    fn open_at(place: &Place, options: &RegistryOptions, first: Retry) -> Result<Self, Error> {
+        let name = &place.name;
         let scopes = vec![format!("repository:{}:pull", name.repository)];
-        let client = Arc::new(Client::new(name, options, scopes)?);
+        let client = Client::new(place, options, scopes)?.with_retry(first);
         let reference = match (&name.digest, &name.tag) {
             (Some(digest), _) => digest.to_string(),
             (None, tag) => tag.clone().unwrap_or_else(|| "latest".to_owned()),
         };
         let (root, bytes) = fetch_manifest(&client, &reference, name.digest, &name.to_string())?;
+        let client = Arc::new(client.with_retry(options.retry));
         let small = Mutex::new(HashMap::from([(root.digest, Arc::new(bytes))]));
         let options = options.clone();
         Ok(Self { client, options, root, small, files: Mutex::default(), begun: Begun::default() })
@@ -247,6 +279,12 @@ fn media_type(header: &str, bytes: &[u8]) -> String {
         _ if says_nothing => String::new(),
         _ => header.to_owned(),
     }
+}
+
+/// An error and its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Shared bytes as a stream.
