@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nydus_convert::oci::registry::{RegistryOptions, Retry};
-use nydus_convert::oci::{LayoutSink, Reference, RegistrySink, RegistrySource, Sink, Source, copy_image};
+use nydus_convert::oci::{
+    LayoutSink, LayoutSource, Reference, RegistrySink, RegistrySource, Sink, Source, copy_image,
+};
 use nydus_convert::{Error, Kind, Stop, ToNydusOptions, ToNydusReport, to_nydus};
 use support::faults::{Fault, Proxy, Weather};
 use support::library::{chain, push};
@@ -99,7 +101,7 @@ fn a_hundred_bad_days() {
     let right =
         convert(&format!("{direct}/source/image:1"), &format!("{direct}/right/image:1"), &hasty()).unwrap();
     let mut ends: BTreeMap<String, u32> = BTreeMap::new();
-    let mut faults: BTreeMap<Fault, u32> = BTreeMap::new();
+    let mut faults: BTreeMap<(Fault, String), u32> = BTreeMap::new();
     for seed in 1..=100 {
         let target = format!("{direct}/run{seed}/image:tag");
         push(&dir.path().join("old"), &target);
@@ -108,6 +110,7 @@ fn a_hundred_bad_days() {
             seed,
             per_mille: [20, 60, 120, 250][seed as usize % 4],
             end: (seed % 5 == 0).then_some(seed % 60),
+            only: None,
         };
         let proxy = Proxy::start(&direct, weather);
         let host = proxy.host();
@@ -141,7 +144,39 @@ fn a_hundred_bad_days() {
     println!("{ends:?}\n{faults:?}");
     assert!(ends.get("right").is_some_and(|right| *right >= 50), "{ends:?}");
     assert!(ends.contains_key("Access") && ends.contains_key("Network"), "{ends:?}");
-    assert_eq!(faults.len(), 10, "every fault has happened: {faults:?}");
+    // Every fault has happened, those that befall anything while reading and while writing.
+    let reading = [Fault::Truncated, Fault::Flipped, Fault::Drip];
+    let writing = [Fault::HalfSent, Fault::Vanished];
+    let both = [Fault::Expired, Fault::TooMany, Fault::Server, Fault::Reset, Fault::LostAnswer];
+    let happened = |fault: &Fault, methods: &[&str]| {
+        methods.iter().any(|method| faults.contains_key(&(*fault, (*method).to_owned())))
+    };
+    for fault in reading.iter().chain(&both) {
+        assert!(happened(fault, &["GET"]), "{fault:?}: {faults:?}");
+    }
+    for fault in writing.iter().chain(&both) {
+        assert!(happened(fault, &["PUT", "PATCH"]), "{fault:?}: {faults:?}");
+    }
+}
+
+/// Our own wait is so long that this ends only if the registry's wait counts.
+#[test]
+fn the_registry_says_when_to_try_again() {
+    require!("docker-registry");
+    let registry = Registry::start();
+    let dir = tempfile::tempdir().unwrap();
+    write_image(&dir.path().join("image"), 1);
+    push(&dir.path().join("image"), &format!("{}/source/image:1", registry.host()));
+    let weather = Weather { seed: 7, per_mille: 300, only: Some(Fault::TooMany), end: None };
+    let proxy = Proxy::start(&registry.host(), weather);
+    let host = proxy.host();
+    let patient = Retry { times: 20, delay: Duration::from_secs(24 * 3600) };
+    let options = RegistryOptions { retry: patient, ..hasty() };
+    convert(&format!("{host}/source/image:1"), &format!("{host}/target/image:1"), &options).unwrap();
+    let happened = proxy.happened();
+    for method in ["GET", "PUT"] {
+        assert!(happened.iter().any(|(_, of)| of == method), "{happened:?}");
+    }
 }
 
 #[test]
@@ -211,4 +246,43 @@ fn eight_at_once() {
         assert_eq!((digest, digest), (&digests[0], &whole(&format!("{host}/target/image:{number}"))));
     }
     assert_eq!(std::fs::read_dir(&staging).unwrap().count(), 0, "nothing is left behind");
+}
+
+#[test]
+fn eight_at_once_into_one_layout() {
+    require!("docker-registry");
+    let registry = Registry::start();
+    let host = registry.host();
+    let dir = tempfile::tempdir().unwrap();
+    for seed in 1..=2 {
+        let layout = dir.path().join(seed.to_string());
+        write_image(&layout, seed);
+        push(&layout, &format!("{host}/source/image:{seed}"));
+    }
+    let target = dir.path().join("target");
+    let name = |number: usize| format!("run{number}");
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            let (host, target) = (&host, &target);
+            scope.spawn(move || {
+                let from = parse(&format!("{host}/source/image:{}", number % 2 + 1));
+                let opened = source(&from, &hasty()).unwrap();
+                let sink = LayoutSink::create(target, Some(&name(number))).unwrap();
+                let to = parse(&format!("oci:{}:{}", target.display(), name(number)));
+                let (options, stop) = (ToNydusOptions::default(), Stop::new());
+                to_nydus((&opened, &from), (Box::new(sink), &to), &options, &(), &stop).unwrap();
+            });
+        }
+    });
+    for number in 0..8 {
+        let written = LayoutSource::open(&target, Some(&name(number)), None).unwrap();
+        let copy = LayoutSink::create(dir.path().join("copy"), Some(&name(number))).unwrap();
+        copy_image(&written, &copy, written.root()).unwrap();
+    }
+    let mut left: Vec<_> = std::fs::read_dir(&target)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["blobs", "index.json", "oci-layout"], "nothing else is left");
 }

@@ -4,6 +4,7 @@
 //! ```text
 //! client ──► proxy ──► registry        GET /token  ──► the token of the day
 //!              │                       anything without it  ──► 401 and where the token is
+//!              │                       a body without a type  ──► 415
 //!              └─ faults, drawn for every request: see [`Fault`]
 //! ```
 
@@ -39,6 +40,13 @@ pub enum Fault {
     Vanished,
 }
 
+impl Fault {
+    /// Whether it takes an answer with a body.
+    fn is_of_answers(self) -> bool {
+        matches!(self, Fault::Truncated | Fault::Flipped | Fault::Drip)
+    }
+}
+
 const ALL: [Fault; 10] = [
     Fault::Expired,
     Fault::TooMany,
@@ -59,6 +67,8 @@ pub struct Weather {
     pub seed: u64,
     /// Faults in a thousand requests.
     pub per_mille: u64,
+    /// If given, only this one.
+    pub only: Option<Fault>,
     /// From this request on nothing works any more: 403 where the seed is odd, 503 where it is even.
     pub end: Option<u64>,
 }
@@ -78,7 +88,7 @@ struct Shared {
     requests: AtomicU64,
     /// Number of the token that is good.
     token: AtomicU64,
-    happened: Mutex<Vec<Fault>>,
+    happened: Mutex<Vec<(Fault, String)>>,
     closed: AtomicBool,
 }
 
@@ -88,6 +98,13 @@ struct Request {
     path: String,
     head: Vec<String>,
     body: Vec<u8>,
+}
+
+impl Request {
+    fn content_type(&self) -> Option<&str> {
+        let mut fields = self.head.iter().filter_map(|line| line.split_once(':'));
+        fields.find(|(name, _)| name.eq_ignore_ascii_case("content-type")).map(|(_, value)| value.trim())
+    }
 }
 
 impl Proxy {
@@ -124,8 +141,9 @@ impl Proxy {
         self.address.to_string()
     }
 
-    /// Everything that went wrong.
-    pub fn happened(&self) -> Vec<Fault> {
+    /// Everything that went wrong, and with requests of which method. What was drawn for a request that it cannot befall is
+    /// not in it.
+    pub fn happened(&self) -> Vec<(Fault, String)> {
         self.shared.happened.lock().unwrap().clone()
     }
 }
@@ -154,9 +172,11 @@ impl Shared {
         if self.roll(1000) >= self.weather.per_mille {
             return None;
         }
-        let fault = ALL[self.roll(ALL.len() as u64) as usize];
-        self.happened.lock().unwrap().push(fault);
-        Some(fault)
+        Some(self.weather.only.unwrap_or(ALL[self.roll(ALL.len() as u64) as usize]))
+    }
+
+    fn note(&self, fault: Fault, request: &Request) {
+        self.happened.lock().unwrap().push((fault, request.method.clone()));
     }
 
     fn serve(&self, mut stream: TcpStream) -> io::Result<()> {
@@ -173,6 +193,7 @@ impl Shared {
         }
         let fault = self.draw();
         if fault == Some(Fault::Expired) {
+            self.note(Fault::Expired, &request);
             self.token.fetch_add(1, Ordering::Relaxed);
         }
         let token = format!("authorization: bearer t{}", self.token.load(Ordering::Relaxed));
@@ -181,6 +202,19 @@ impl Shared {
                 format!("WWW-Authenticate: Bearer realm=\"http://{}/token\",service=\"s\"\r\n", self.own);
             return answer(&mut stream, "401 Unauthorized", &challenge, "{}");
         }
+        if !request.body.is_empty() && request.content_type().is_none() {
+            return answer(&mut stream, "415 Unsupported Media Type", "", "{}");
+        }
+        let begun = request.path.contains("/uploads/") && request.method != "POST";
+        let fault = fault.filter(|fault| match fault {
+            Fault::Expired => false,
+            Fault::Vanished => begun,
+            Fault::HalfSent => !request.body.is_empty(),
+            _ => true,
+        });
+        if let Some(fault) = fault.filter(|fault| !fault.is_of_answers()) {
+            self.note(fault, &request);
+        }
         match fault {
             Some(Fault::TooMany) => answer(&mut stream, "429 Too Many Requests", "Retry-After: 0\r\n", "{}"),
             Some(Fault::Server) => {
@@ -188,7 +222,7 @@ impl Shared {
                 answer(&mut stream, status[self.roll(3) as usize], "", "<html>")
             }
             Some(Fault::Reset) => Ok(()),
-            Some(Fault::Vanished) if request.path.contains("/uploads/") && request.method != "POST" => {
+            Some(Fault::Vanished) => {
                 let body = r#"{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN","message":"blob upload unknown"}]}"#;
                 answer(&mut stream, "404 Not Found", "", body)
             }
@@ -207,7 +241,7 @@ impl Shared {
             }
         }
         registry.write_all(format!("{head}\r\n").as_bytes())?;
-        if fault == Some(Fault::HalfSent) && !request.body.is_empty() {
+        if fault == Some(Fault::HalfSent) {
             return registry.write_all(&request.body[..request.body.len() / 2]);
         }
         registry.write_all(&request.body)?;
@@ -215,6 +249,9 @@ impl Shared {
         registry.read_to_end(&mut whole)?;
         let split = whole.windows(4).position(|four| four == b"\r\n\r\n").map_or(whole.len(), |at| at + 4);
         let (head, body) = whole.split_at_mut(split);
+        if let Some(fault) = fault.filter(|fault| fault.is_of_answers() && !body.is_empty()) {
+            self.note(fault, request);
+        }
         match fault {
             Some(Fault::LostAnswer) => Ok(()),
             Some(Fault::Truncated) => {
