@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use support::cli::{Run, json as read_json, json_root, latest, ok, ok_bytes, run};
 use support::oci::{Dialect, Image, Layer, Layout};
-use support::registry::Registry;
+use support::registry::{Program, Registry};
 use support::require;
 use support::tars::Tar;
 use support::tools::Tool;
@@ -136,7 +136,7 @@ fn platforms_are_filled_in_and_chosen() {
 
 #[test]
 fn a_subject_is_the_source() {
-    require!("docker-registry", "oras");
+    require!("oras");
     let dir = tempfile::tempdir().unwrap();
     let (source, target) = (dir.path().join("source"), dir.path().join("target"));
     Layout { images: vec![image("x", "amd64", Dialect::Oci)], ..Layout::default() }.write(&source);
@@ -148,13 +148,19 @@ fn a_subject_is_the_source() {
     let back = ok(["to-oci", "-q", "--layers", "gzip", &latest(&target), &latest(&dir.path().join("back"))]);
     assert!(read_json(&dir.path().join("back"), &digest(&back)).get("subject").is_none());
 
-    let registry = Registry::start();
-    let name = format!("{}/app", registry.host());
-    support::library::push(&source, &format!("docker://{name}:plain"));
-    let nydus = ok(["to-nydus", "-q", "--referrer", &format!("{name}:plain"), &format!("{name}:nydus")]);
-    let found =
-        Tool::get("oras").run(["discover", "--plain-http", "--format", "json", &format!("{name}:plain")]);
-    assert!(String::from_utf8(found.stdout).unwrap().contains(&digest(&nydus)));
+    for program in Program::all() {
+        let registry = Registry::of(program);
+        let name = format!("{}/app", registry.host());
+        support::library::push(&source, &format!("docker://{name}:plain"));
+        let nydus = ok(["to-nydus", "-q", "--referrer", &format!("{name}:plain"), &format!("{name}:nydus")]);
+        let found =
+            Tool::get("oras").run(["discover", "--plain-http", "--format", "json", &format!("{name}:plain")]);
+        assert!(String::from_utf8(found.stdout).unwrap().contains(&digest(&nydus)), "{program:?}");
+        if program == Program::Zot {
+            let listed = registry.get(&format!("/v2/app/referrers/{}", json_root(&source))).unwrap();
+            assert!(listed.contains(&digest(&nydus)), "{listed}");
+        }
+    }
 }
 
 #[test]
