@@ -11,6 +11,7 @@
 
 pub mod certificates;
 pub mod cli;
+pub mod containerd;
 pub mod converter;
 pub mod debian;
 pub mod encoders;
@@ -30,6 +31,7 @@ pub mod umoci;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use containerd::require_containerd;
 pub(crate) use tools::require;
 
 /// The directory `fixtures/` of the repository.
