@@ -7,7 +7,7 @@ mod support;
 use std::io::Write;
 use std::sync::Arc;
 
-use nydus_convert_chunk::store::{ChunkClass, ChunkStore, Description, LayerKey, VerifyOptions};
+use nydus_convert_chunk::store::{ChunkClass, ChunkStore, Description, LayerKey, VerifyOptions, checksum};
 use nydus_convert_chunk::{BlobWriter, Compression, FinishedBlob, Others, PackOptions, Packing, pack_with};
 use nydus_convert_rafs::{BlobId, Digester};
 use support::{BOOTSTRAP, chunk, groups, options, pool};
@@ -49,7 +49,7 @@ fn publish(store: &ChunkStore, numbers: &[usize], layer: Option<(LayerKey, &[u8]
     let mut data = store.begin().unwrap();
     data.write_all(&bytes).unwrap();
     let description = Description { class: class(), blob: finished.blob, checks: finished.checks };
-    store.publish((finished.id, finished.size), data, &description, layer).unwrap();
+    store.publish((finished.id, finished.size, checksum(0, &bytes)), data, &description, layer).unwrap();
     finished.id
 }
 

@@ -4,6 +4,7 @@
 //! [`commit`](Sink::commit) leaves no trace.
 
 use std::io::{self, Read as _, Write};
+use std::path::Path;
 
 use crate::descriptor::{Blob, Descriptor};
 use crate::digest::{Algorithm, Digest, Hasher};
@@ -22,6 +23,17 @@ pub trait Sink: Send + Sync {
     /// Whether the target holds this content already. Then it need not be written again: the sink has taken
     /// note that the image needs it.
     fn has(&self, descriptor: &Descriptor) -> Result<bool, Error>;
+
+    /// Whether this target may be able to [adopt](Sink::adopt) a file.
+    fn can_adopt(&self, _file: &Path) -> bool {
+        false
+    }
+
+    /// Takes in a complete blob that lies in a file, without copying it, where this target can do that; else `false`, and
+    /// it has to be written. The caller has verified it, and will not change the file.
+    fn adopt(&self, _file: &Path, _blob: Blob) -> Result<bool, Error> {
+        Ok(false)
+    }
 
     /// Publishes `root` under the name the sink was made for, after everything that was written.
     fn commit(self: Box<Self>, root: Descriptor) -> Result<(), Error>;

@@ -1,8 +1,8 @@
 //! What is kept of a layer beside its blob.
 //!
 //! ```text
-//!   "NCLR" │ version 1 │ BLAKE3 of what follows │ blob id │ blob size │ body, which is the caller's
-//!   4        u32         32                       32        u64
+//!   "NCLR" │ version 1 │ BLAKE3 of what follows │ blob id │ blob size │ CRC-32C of the blob │ body, which is the caller's
+//!   4        u32         32                       32        u64         u32
 //! ```
 
 use std::fmt;
@@ -13,7 +13,7 @@ use super::{ObjectKind, ObjectName};
 
 const MAGIC: [u8; 8] = *b"NCLR\x01\0\0\0";
 const FRONT: usize = MAGIC.len() + 32;
-const HEAD: usize = FRONT + 32 + 8;
+const HEAD: usize = FRONT + 32 + 8 + 4;
 
 /// What a layer's blob was made of: the SHA-256 of the layer's identity, the options and the version of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +37,7 @@ impl fmt::Display for LayerKey {
 pub(super) struct LayerObject {
     pub blob: BlobId,
     pub size: u64,
+    pub check: u32,
     pub body: Vec<u8>,
 }
 
@@ -47,6 +48,7 @@ impl LayerObject {
         bytes.extend([0; 32]);
         bytes.extend(self.blob.0);
         bytes.extend(self.size.to_le_bytes());
+        bytes.extend(self.check.to_le_bytes());
         bytes.extend(&self.body);
         let digest = Digester::Blake3.digest(&bytes[FRONT..]);
         bytes[MAGIC.len()..FRONT].copy_from_slice(&digest.0);
@@ -59,8 +61,14 @@ impl LayerObject {
         let (digest, rest) = rest.split_first_chunk::<32>()?;
         let sound = *magic == MAGIC && Digester::Blake3.digest(rest).0 == *digest;
         let (blob, rest) = rest.split_first_chunk::<32>()?;
-        let (size, body) = rest.split_first_chunk::<8>()?;
-        sound.then(|| Self { blob: BlobId(*blob), size: u64::from_le_bytes(*size), body: body.to_vec() })
+        let (size, rest) = rest.split_first_chunk::<8>()?;
+        let (check, body) = rest.split_first_chunk::<4>()?;
+        sound.then(|| Self {
+            blob: BlobId(*blob),
+            size: u64::from_le_bytes(*size),
+            check: u32::from_le_bytes(*check),
+            body: body.to_vec(),
+        })
     }
 }
 
@@ -70,7 +78,8 @@ mod tests {
 
     #[test]
     fn damage_is_seen() {
-        let layer = LayerObject { blob: BlobId([7; 32]), size: 5, body: b"what merging needs".to_vec() };
+        let layer =
+            LayerObject { blob: BlobId([7; 32]), size: 5, check: 9, body: b"what merging needs".to_vec() };
         let bytes = layer.write();
         assert_eq!(LayerObject::parse(&bytes), Some(layer));
         for end in 0..bytes.len() {

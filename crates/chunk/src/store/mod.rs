@@ -16,6 +16,7 @@
 //! batches, and the index tells of a blob only after its objects are there. [`MemoryObjects`] and [`MemoryIndex`], and
 //! [`Directory`] and [`Database`], are the implementations; `tests/store.rs` runs one suite over both.
 
+mod checksum;
 mod chunk_store;
 mod description;
 mod directory;
@@ -29,6 +30,7 @@ mod objects;
 mod prune;
 mod verify;
 
+pub use checksum::checksum;
 pub use chunk_store::{ChunkStore, Snapshot, SnapshotError, StoredLayer};
 pub use description::Description;
 pub use directory::{Database, Directory};

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::collections::HashSet;
 use std::fmt;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -89,6 +90,11 @@ pub struct ObjectInfo {
 pub trait ReadStore: Send + Sync {
     /// An object; `None` if there is none of that name.
     fn open(&self, name: ObjectName) -> Result<Option<Object>, StoreError>;
+
+    /// The file that holds an object alone and will not be changed, where there is one.
+    fn file(&self, _name: ObjectName) -> Option<PathBuf> {
+        None
+    }
 
     /// All objects of a kind, in the order of their names.
     fn list(&self, kind: ObjectKind) -> Result<Vec<ObjectInfo>, StoreError>;

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use nydus_convert_chunk::store::{
-    ChunkClass, ChunkStore, Description, Forms, Object, Snapshot, StoreError, StoredImage,
+    ChunkClass, ChunkStore, Description, Forms, Object, Snapshot, StoreError, StoredImage, StoredLayer,
 };
 use nydus_convert_chunk::{FinishedBlob, ReadAt};
 use nydus_convert_oci::{self as oci, Digest, ErrorKind, Sink};
@@ -110,9 +110,10 @@ impl Reuse {
             }
         }
         let blob = oci::Blob { digest: Digest::from_sha256(stored.blob.0), size: stored.size };
+        let is_there = bring_layer(&stored, blob, sink)?;
         let converted = record::read(&stored.body, blob, stored.description.blob);
         match converted {
-            Some(converted) if copy_blob(&stored.data, blob, sink)? => Ok(Some(converted)),
+            Some(converted) if is_there => Ok(Some(converted)),
             _ => {
                 self.store.forget(stored.blob)?;
                 Ok(None)
@@ -132,7 +133,7 @@ impl Reuse {
             self.store.forget(id)?;
         }
         let (inner, copy) = tee.into_parts();
-        let Some(copy) = copy else { return Ok(inner) };
+        let Some((copy, check)) = copy else { return Ok(inner) };
         let description = Description {
             class: self.class.clone(),
             blob: converted.merge.blob.clone(),
@@ -142,7 +143,7 @@ impl Reuse {
         // Under the widest scope the blob depends on what the store has.
         let layer = layer.filter(|_| self.options.dedup != Dedup::Store);
         let layer = layer.map(|layer| layer.key(&self.fingerprint)).zip(body.as_deref());
-        self.store.publish((finished.id, finished.size), copy, &description, layer)?;
+        self.store.publish((finished.id, finished.size, check), copy, &description, layer)?;
         Ok(inner)
     }
 
@@ -195,6 +196,24 @@ impl Reuse {
         let made = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
         self.store.put_image(&StoredImage { id, name, source, made, blobs })
     }
+}
+
+/// Brings the blob of a layer into the sink; where both are on one file system, without copying it. Whether it is sound.
+fn bring_layer(stored: &StoredLayer, blob: oci::Blob, sink: &dyn Sink) -> Result<bool, LayerFailure> {
+    if sink.has(&oci::nydus::blob_descriptor(blob))? {
+        return Ok(true);
+    }
+    if let Some(file) = &stored.file
+        && sink.can_adopt(file)
+    {
+        if !stored.is_sound() {
+            return Ok(false);
+        }
+        if sink.adopt(file, blob)? {
+            return Ok(true);
+        }
+    }
+    copy_blob(&stored.data, blob, sink)
 }
 
 /// Copies a blob, unless the sink has it. Whether it is what its digest says.

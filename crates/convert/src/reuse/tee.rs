@@ -2,22 +2,27 @@
 
 use std::io::{self, Write};
 
-use nydus_convert_chunk::store::NewObject;
+use nydus_convert_chunk::store::{NewObject, checksum};
+
+/// What went into the store, and its checksum.
+pub(crate) type Copied = (Box<dyn NewObject>, u32);
 
 /// Writes to a sink, and the same into the store.
 pub(crate) struct Tee<W> {
     inner: W,
     copy: Option<Box<dyn NewObject>>,
+    check: u32,
 }
 
 impl<W> Tee<W> {
     /// Without a copy it writes to `inner` alone.
     pub fn new(inner: W, copy: Option<Box<dyn NewObject>>) -> Self {
-        Self { inner, copy }
+        Self { inner, copy, check: 0 }
     }
 
-    pub fn into_parts(self) -> (W, Option<Box<dyn NewObject>>) {
-        (self.inner, self.copy)
+    /// The sink, and the copy with the CRC-32C of its bytes.
+    pub fn into_parts(self) -> (W, Option<Copied>) {
+        (self.inner, self.copy.map(|copy| (copy, self.check)))
     }
 }
 
@@ -27,7 +32,9 @@ impl<W: Write> Write for Tee<W> {
         if let Some(copy) = &mut self.copy {
             let name_it =
                 |error: io::Error| io::Error::new(error.kind(), format!("the chunk store: {error}"));
-            copy.write_all(bytes.get(..written).unwrap_or_default()).map_err(name_it)?;
+            let bytes = bytes.get(..written).unwrap_or_default();
+            copy.write_all(bytes).map_err(name_it)?;
+            self.check = checksum(self.check, bytes);
         }
         Ok(written)
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::descriptor::{Blob, Descriptor};
@@ -152,6 +153,16 @@ impl Sink for LayoutSink {
             self.staging.reuse(Blob { digest, size });
         }
         Ok(found)
+    }
+
+    fn can_adopt(&self, file: &Path) -> bool {
+        // Names of one file are on one file system.
+        let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev()).ok();
+        device(file).is_some() && device(file) == device(&self.dir)
+    }
+
+    fn adopt(&self, file: &Path, blob: Blob) -> Result<bool, Error> {
+        Ok(self.staging.link(file, blob)?)
     }
 
     fn commit(self: Box<Self>, root: Descriptor) -> Result<(), Error> {

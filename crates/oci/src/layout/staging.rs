@@ -83,6 +83,21 @@ impl Staging {
         Ok(Box::new(FileUpload { file, path, blobs: Arc::clone(&self.blobs) }))
     }
 
+    /// Makes a complete file that is on the disk already one of the blobs, under one more name. `false` where that cannot
+    /// be: on another file system, or one without hard links.
+    pub fn link(&self, file: &Path, blob: Blob) -> Result<bool, LayoutError> {
+        let mut staged = self.blobs.lock();
+        let staged = staged.as_mut().ok_or(LayoutError::Closed)?;
+        if let Entry::Vacant(place) = staged.written.entry(blob.digest) {
+            let path = self.blobs.path_of(&blob.digest);
+            if fs::hard_link(file, &path).is_err() {
+                return Ok(false);
+            }
+            place.insert(path);
+        }
+        Ok(true)
+    }
+
     /// Whether a blob has been written.
     pub fn has_written(&self, digest: &Digest) -> bool {
         self.blobs.lock().as_ref().is_some_and(|staged| staged.written.contains_key(digest))
@@ -120,6 +135,10 @@ impl Drop for Staging {
 }
 
 impl Blobs {
+    fn path_of(&self, digest: &Digest) -> PathBuf {
+        self.dir.join(format!("{}-{}", digest.algorithm().name(), digest.hex()))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<Staged>> {
         // A panic elsewhere cannot leave the maps half-changed.
         self.staged.lock().unwrap_or_else(PoisonError::into_inner)
@@ -168,8 +187,7 @@ impl Upload for FileUpload {
         let mut staged = self.blobs.lock();
         let staged = staged.as_mut().ok_or(LayoutError::Closed)?;
         if let Entry::Vacant(place) = staged.written.entry(blob.digest) {
-            let name = format!("{}-{}", blob.digest.algorithm().name(), blob.digest.hex());
-            let path = self.blobs.dir.join(name);
+            let path = self.blobs.path_of(&blob.digest);
             fs::rename(&self.path, &path).map_err(io_error("write", &path))?;
             place.insert(path);
         }

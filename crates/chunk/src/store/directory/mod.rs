@@ -146,6 +146,10 @@ impl ReadStore for Directory {
         }
     }
 
+    fn file(&self, name: ObjectName) -> Option<PathBuf> {
+        Some(self.path(name))
+    }
+
     fn list(&self, kind: ObjectKind) -> Result<Vec<ObjectInfo>, StoreError> {
         let mut found = Vec::new();
         for directory in entries(&self.dir.join(kind.plural()))? {
