@@ -135,6 +135,18 @@ impl ChunkStore {
         Ok(Self::new(Arc::new(directory), Arc::new(index)))
     }
 
+    /// The same, to make its index anew with [`ChunkStore::verify`]: one that cannot be opened any more is no obstacle. The
+    /// index is removed, or, as long as others use the store and so can open it, emptied by verifying.
+    pub fn open_to_rebuild(dir: &Path) -> Result<Self, StoreError> {
+        let directory = Directory::open(dir)?;
+        let removed = directory.remove_index();
+        let index = match (removed, directory.index()) {
+            (Ok(()) | Err(StoreError::InUse { .. }), Ok(index)) => index,
+            (Err(error), _) | (Ok(()), Err(error)) => return Err(error),
+        };
+        Ok(Self::new(Arc::new(directory), Arc::new(index)))
+    }
+
     /// In memory, for as long as it lives.
     pub fn in_memory() -> Self {
         Self::new(Arc::new(MemoryObjects::default()), Arc::new(MemoryIndex::default()))
@@ -219,6 +231,8 @@ impl ChunkStore {
 
     /// What the store has now.
     pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        // Not in the middle of pruning, which at last finds copies of lost chunks in blobs that were there before.
+        let _guard = self.objects.publishing()?;
         Ok(Snapshot { store: self.index.id()?, before: self.index.next()? })
     }
 
@@ -239,6 +253,13 @@ impl ChunkStore {
     /// Forgets a blob, because it is damaged or not wanted: it and its layers are not found any more. Its objects go
     /// with [`ChunkStore::prune`].
     pub fn forget(&self, id: BlobId) -> Result<(), StoreError> {
+        // Pruning works with a list of what the index knows.
+        let _guard = self.objects.publishing()?;
+        self.forget_now(id)
+    }
+
+    /// The same for those who have a guard.
+    pub(super) fn forget_now(&self, id: BlobId) -> Result<(), StoreError> {
         let (class, chunks) = match self.describe(id)? {
             Some(description) => (description.class.clone(), description.alone()),
             // The index passes over entries of blobs that it does not know.

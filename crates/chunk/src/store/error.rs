@@ -47,9 +47,15 @@ pub enum StoreError {
         /// What it should say.
         known: &'static str,
     },
-    /// The index failed.
+    /// The index is not what it should be.
     #[error("the index of the chunk store failed; `store verify --rebuild` makes it anew")]
     Index(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The index is to be made anew, but others use it.
+    #[error("the chunk store {} is in use by another process; make its index anew when that has ended", path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
 }
 
 impl StoreError {
@@ -57,7 +63,6 @@ impl StoreError {
     pub fn io(&self) -> Option<&io::Error> {
         match self {
             Self::Io { source, .. } | Self::Object { source, .. } => Some(source),
-            Self::Index(source) => source.downcast_ref(),
             _ => None,
         }
     }

@@ -120,7 +120,7 @@ impl Forms {
         }
     }
 
-    /// The blobs that turned out to be damaged.
+    /// The blobs that turned out to be damaged, or not to be there.
     pub fn all_damaged(&self) -> Vec<BlobId> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).damaged.iter().copied().collect()
     }
@@ -134,14 +134,21 @@ impl Forms {
             // Those that cannot be used are remembered: what is found must not change in one conversion.
             state.open.retain(|_, blob| blob.is_none());
         }
-        let blob = match state.damaged.contains(&id) {
+        let mut blob = match state.damaged.contains(&id) {
             true => None,
             false => self.open_anew(number, id)?.map(Arc::new),
         };
+        if blob.is_none() {
+            // As long as the index knows it, it tells of no other place for these chunks.
+            state.damaged.insert(id);
+        }
+        // Equal blobs can be made with different options.
+        blob = blob.filter(|blob| blob.front.class == self.class);
         state.open.insert(number, blob.clone());
         Ok(blob)
     }
 
+    /// `None` if a part of it is missing or damaged.
     fn open_anew(&self, number: BlobNumber, id: BlobId) -> Result<Option<OpenBlob>, StoreError> {
         let objects = self.store.objects();
         let guard = objects.publishing()?;
@@ -151,9 +158,6 @@ impl Forms {
         drop(guard);
         let (Some(data), Some(description)) = (data, description) else { return Ok(None) };
         let Ok(Some(front)) = Front::read(&description) else { return Ok(None) };
-        if front.class != self.class {
-            return Ok(None);
-        }
         objects.touch(ObjectName::blob(id))?;
         Ok(Some(OpenBlob { number, id, data, description, front }))
     }

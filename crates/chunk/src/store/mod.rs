@@ -14,7 +14,7 @@
 //!
 //! Nothing here depends on where objects lie: puts may be repeated, an object appears whole or not, look-ups come in
 //! batches, and the index tells of a blob only after its objects are there. [`MemoryObjects`] and [`MemoryIndex`], and
-//! [`Directory`] and [`Database`], are the implementations; `tests/store.rs` runs one suite over both.
+//! [`Directory`] and [`Database`], are the implementations; `tests/store/` runs one suite over both.
 
 mod checksum;
 mod chunk_store;

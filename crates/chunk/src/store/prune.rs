@@ -75,6 +75,9 @@ pub struct PruneReport {
     pub bytes_left: u64,
 }
 
+/// Chunks of each class whose places the index has forgotten.
+type Lost = BTreeMap<ChunkClass, HashSet<[u8; PREFIX]>>;
+
 /// A blob with all that belongs to it.
 struct Candidate {
     blob: BlobId,
@@ -100,9 +103,10 @@ impl ChunkStore {
             .flat_map(|image| image.blobs.iter().copied())
             .collect();
         let held = objects.held()?;
+        let asked: HashSet<BlobId> = policy.blobs.iter().copied().collect();
         let mut left: u64 = candidates.iter().map(|candidate| candidate.bytes).sum();
         for candidate in &candidates {
-            let Some(reason) = policy.reason(candidate, left, &kept_images) else { continue };
+            let Some(reason) = policy.reason(candidate, left, (&asked, &kept_images)) else { continue };
             if held.contains(&candidate.blob) {
                 report.kept.push((candidate.blob, Kept::Held));
             } else if kept_images.contains(&candidate.blob) {
@@ -169,13 +173,13 @@ impl ChunkStore {
         layers: &BTreeMap<BlobId, Vec<LayerKey>>,
         images: &[StoredImage],
     ) -> Result<(), StoreError> {
-        let mut lost: HashSet<(ChunkClass, [u8; PREFIX])> = HashSet::new();
+        let mut lost = Lost::new();
         for id in gone {
             if let Some(description) = self.describe(*id)? {
-                let class = description.class.clone();
-                lost.extend(description.alone().iter().map(|(digest, _)| (class.clone(), prefix(digest))));
+                let prefixes = description.alone().into_iter().map(|(digest, _)| prefix(&digest));
+                lost.entry(description.class).or_default().extend(prefixes);
             }
-            self.forget(*id)?;
+            self.forget_now(*id)?;
         }
         for id in gone {
             for key in layers.get(id).into_iter().flatten() {
@@ -202,15 +206,16 @@ impl ChunkStore {
     }
 
     /// The index knows one place of each chunk. Of those that were lost, other blobs may have copies.
-    fn find_copies(&self, lost: &HashSet<(ChunkClass, [u8; PREFIX])>) -> Result<(), StoreError> {
+    fn find_copies(&self, lost: &Lost) -> Result<(), StoreError> {
         if lost.is_empty() {
             return Ok(());
         }
         for (_, id) in self.index().blobs()? {
             let Some(description) = self.describe(id)? else { continue };
             let class = &description.class;
+            let Some(lost) = lost.get(class) else { continue };
             let mut copies: Vec<(ChunkDigest, u32)> = description.alone();
-            copies.retain(|(digest, _)| lost.contains(&(class.clone(), prefix(digest))));
+            copies.retain(|(digest, _)| lost.contains(&prefix(digest)));
             if !copies.is_empty() {
                 self.index().publish(&NewBlob { id, class, chunks: &copies, layers: &[] })?;
             }
@@ -221,12 +226,20 @@ impl ChunkStore {
 
 impl PrunePolicy {
     /// Why a blob should go, if it should; `left` bytes are in the store then.
-    fn reason(&self, candidate: &Candidate, left: u64, kept: &HashSet<BlobId>) -> Option<Reason> {
+    fn reason(
+        &self,
+        candidate: &Candidate,
+        left: u64,
+        (asked, kept): (&HashSet<BlobId>, &HashSet<BlobId>),
+    ) -> Option<Reason> {
         let age = SystemTime::now().duration_since(candidate.used).unwrap_or_default();
-        let only_images = !self.keep_images.is_empty() && self.max_age.is_none() && self.max_bytes.is_none();
+        let only_images = !self.keep_images.is_empty()
+            && self.max_age.is_none()
+            && self.max_bytes.is_none()
+            && self.blobs.is_empty();
         if !candidate.listed {
             Some(Reason::Unlisted)
-        } else if self.blobs.contains(&candidate.blob) {
+        } else if asked.contains(&candidate.blob) {
             Some(Reason::Asked)
         } else if only_images && !kept.contains(&candidate.blob) {
             Some(Reason::NotKept)

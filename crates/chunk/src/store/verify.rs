@@ -10,8 +10,8 @@ use super::description::lies_alone;
 use super::layer::LayerObject;
 use super::objects::read_all;
 use super::{
-    ChunkStore, Description, LayerKey, NewBlob, Object, ObjectInfo, ObjectKind, ObjectName, StoreError,
-    StoredImage,
+    BlobNumber, ChunkStore, Description, LayerKey, NewBlob, Object, ObjectInfo, ObjectKind, ObjectName,
+    StoreError, StoredImage,
 };
 use crate::sha256::Sha256;
 
@@ -24,7 +24,7 @@ pub struct VerifyOptions {
     /// Of how many chunks in a hundred the stored bytes are read, and a number that decides which; `None` reads all
     /// blobs as a whole.
     pub sample: Option<(u8, u64)>,
-    /// Whether damaged blobs are forgotten, so that they are made again.
+    /// Whether what is damaged is forgotten, so that it is made again: blobs, the blobs of layers, results.
     pub repair: bool,
     /// Whether the index is made anew from the objects.
     pub rebuild: bool,
@@ -63,7 +63,7 @@ pub struct VerifyReport {
     pub unlisted: u64,
     /// What is wrong.
     pub problems: Vec<Problem>,
-    /// Damaged blobs that were forgotten.
+    /// Blobs that were forgotten because they, or their layers, are damaged.
     pub forgotten: Vec<BlobId>,
 }
 
@@ -74,13 +74,16 @@ impl ChunkStore {
         if options.rebuild {
             run.rebuild()?;
         }
-        let damaged = run.blobs()?;
-        run.layers()?;
-        run.images()?;
+        let mut damaged = run.blobs()?;
+        damaged.extend(run.layers()?);
+        let damaged_images = run.images()?;
         if options.repair {
             for id in damaged {
                 self.forget(id)?;
                 run.report.forgotten.push(id);
+            }
+            for id in damaged_images {
+                self.remove_image(id)?;
             }
         }
         Ok(run.report)
@@ -126,13 +129,14 @@ impl Verification<'_> {
     /// Gives the blobs that are damaged.
     fn blobs(&mut self) -> Result<BTreeSet<BlobId>, StoreError> {
         let mut damaged = BTreeSet::new();
-        let known: BTreeSet<BlobId> = self.store.index().blobs()?.into_iter().map(|(_, id)| id).collect();
-        for id in &known {
+        let known: BTreeMap<BlobId, BlobNumber> =
+            self.store.index().blobs()?.into_iter().map(|(number, id)| (id, number)).collect();
+        for (id, number) in &known {
             let before = self.report.problems.len();
             self.blob(*id)?;
             if self.report.problems.len() > before {
-                // What was removed while we looked is no problem.
-                if self.store.index().numbers(&[*id])?.pop().flatten().is_none() {
+                // What was removed while we looked is no problem, also if it came back: then with another number.
+                if self.store.index().numbers(&[*id])?.pop().flatten() != Some(*number) {
                     self.report.problems.truncate(before);
                 } else {
                     damaged.insert(*id);
@@ -143,7 +147,7 @@ impl Verification<'_> {
         for kind in [ObjectKind::Blob, ObjectKind::Description] {
             let listed = self.store.objects().list(kind)?;
             self.report.unlisted +=
-                listed.iter().filter(|info| !known.contains(&BlobId(info.name.id))).count() as u64;
+                listed.iter().filter(|info| !known.contains_key(&BlobId(info.name.id))).count() as u64;
         }
         Ok(damaged)
     }
@@ -215,7 +219,9 @@ impl Verification<'_> {
         }
     }
 
-    fn layers(&mut self) -> Result<(), StoreError> {
+    /// Gives the blobs whose layers are damaged.
+    fn layers(&mut self) -> Result<BTreeSet<BlobId>, StoreError> {
+        let mut damaged = BTreeSet::new();
         let known: BTreeMap<LayerKey, BlobId> = self.store.index().layers()?.into_iter().collect();
         for (key, blob) in &known {
             self.report.layers += 1;
@@ -224,29 +230,37 @@ impl Verification<'_> {
                 None => "the index knows it, but it is not there",
                 Some(object) => match LayerObject::parse(&read_all(key.object(), &object)?) {
                     None => "it is damaged",
-                    Some(layer) if layer.blob != *blob => "the index has another blob for it",
+                    // It was published anew: by somebody who is about to tell the index, or was ended before that.
+                    Some(layer) if layer.blob != *blob => {
+                        self.report.unlisted += 1;
+                        continue;
+                    }
                     Some(_) => continue,
                 },
             };
-            if self.store.index().find_layers(&[*key])?.pop().flatten().is_some() {
+            if self.store.index().find_layers(&[*key])?.pop().flatten() == Some(*blob) {
                 self.problem(key.object(), problem);
+                damaged.insert(*blob);
             }
         }
         let listed = self.store.objects().list(ObjectKind::Layer)?;
         self.report.unlisted +=
             listed.iter().filter(|info| !known.contains_key(&LayerKey(info.name.id))).count() as u64;
-        Ok(())
+        Ok(damaged)
     }
 
-    fn images(&mut self) -> Result<(), StoreError> {
+    /// Gives the results whose objects are damaged.
+    fn images(&mut self) -> Result<Vec<[u8; 32]>, StoreError> {
+        let mut damaged = Vec::new();
         for info in self.store.objects().list(ObjectKind::Image)? {
             let Some(object) = self.store.objects().open(info.name)? else { continue };
             self.report.images += 1;
             if StoredImage::parse(info.name.id, &read_all(info.name, &object)?).is_none() {
                 self.problem(info.name, "it is damaged");
+                damaged.push(info.name.id);
             }
         }
-        Ok(())
+        Ok(damaged)
     }
 }
 

@@ -6,17 +6,22 @@
 //!   blobs     number u32                                ─►  id
 //!   numbers   id                                        ─►  number u32
 //!   layers    key                                       ─►  id
+//!   became    id │ key                                  ─►  nothing: the same the other way round
 //!   lost      number u32                                ─►  the next number when it was forgotten
 //!   meta      "id", "next"                              ─►  u64
 //! ```
 //! A layer's chunks are added in one transaction, in the order of their keys: digests are spread evenly, so every page is
 //! touched once at most. Memory is bounded by the cache, whatever the size of the database.
+//!
+//! The database checks little of what it reads, and panics on some damage. That comes out as an error, like damage that it
+//! sees; after a failure the file is opened again, since the database refuses everything else.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nydus_convert_rafs::{BlobId, ChunkDigest};
 use redb::{
@@ -36,21 +41,38 @@ const CLASSES: TableDefinition<'_, &str, u16> = TableDefinition::new("classes");
 const BLOBS: TableDefinition<'_, u32, &[u8; 32]> = TableDefinition::new("blobs");
 const NUMBERS: TableDefinition<'_, &[u8; 32], u32> = TableDefinition::new("numbers");
 const LAYERS: TableDefinition<'_, &[u8; 32], &[u8; 32]> = TableDefinition::new("layers");
+const BECAME: TableDefinition<'_, &[u8; 64], ()> = TableDefinition::new("became");
 const LOST: TableDefinition<'_, u32, u32> = TableDefinition::new("lost");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
 /// An index in one file.
 pub struct Database {
-    database: redb::Database,
+    path: PathBuf,
+    /// `None` after a failure.
+    database: Mutex<Option<Arc<redb::Database>>>,
     /// Classes whose numbers are known: they never change.
     classes: Mutex<HashMap<ChunkClass, u16>>,
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What goes through [`Database::run`], which tells what it is.
 fn failed(error: impl Into<redb::Error>) -> StoreError {
-    let error: redb::Error = error.into();
-    match error {
-        redb::Error::Io(error) => StoreError::Index(Box::new(error)),
-        error => StoreError::Index(Box::new(error)),
+    StoreError::Index(Box::new(error.into()))
+}
+
+/// A failure of the operating system is no damage.
+fn told(path: &Path, error: StoreError) -> StoreError {
+    let StoreError::Index(error) = error else { return error };
+    let of_content = [io::ErrorKind::UnexpectedEof, io::ErrorKind::InvalidData];
+    match error.downcast::<redb::Error>().map(|error| *error) {
+        Ok(redb::Error::Io(source)) if !of_content.contains(&source.kind()) => {
+            StoreError::Io { action: "use", path: path.to_owned(), source }
+        }
+        Ok(error) => StoreError::Index(Box::new(error)),
+        Err(error) => StoreError::Index(error),
     }
 }
 
@@ -60,10 +82,11 @@ fn builder() -> Builder {
     builder
 }
 
-/// Makes an empty index. Where two do so at a time, the first one counts.
+/// Makes an empty index as `new`, and gives it its name. Where two do so at a time, the first one counts.
 fn make(path: &Path, new: &Path) -> Result<(), StoreError> {
-    remove(new)?;
-    let index = Database { database: builder().create(new).map_err(failed)?, classes: Mutex::default() };
+    let database = Some(Arc::new(builder().create(new).map_err(failed)?));
+    let (database, classes) = (Mutex::new(database), Mutex::default());
+    let index = Database { path: new.to_owned(), database, classes };
     index.write(|transaction| {
         let mut meta = transaction.open_table(META).map_err(failed)?;
         // Random by what the operating system seeds hash maps with.
@@ -72,16 +95,8 @@ fn make(path: &Path, new: &Path) -> Result<(), StoreError> {
     })?;
     drop(index);
     match std::fs::hard_link(new, path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
-        _ => {}
-    }
-    remove(new)
-}
-
-fn remove(file: &Path) -> Result<(), StoreError> {
-    match std::fs::remove_file(file) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
-        _ => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed(error)),
+        _ => path.parent().map_or(Ok(()), super::sync_dir),
     }
 }
 
@@ -91,44 +106,95 @@ impl Database {
     pub fn open(path: &Path, unfinished: &Path) -> Result<Self, StoreError> {
         if !path.exists() {
             // A name that no other process or thread takes.
-            make(path, &unfinished.join(format!("index-{:016x}", RandomState::new().hash_one(path))))?;
+            let new = unfinished.join(format!("index-{:016x}", RandomState::new().hash_one(path)));
+            let made = make(path, &new);
+            let _ = std::fs::remove_file(&new);
+            made.map_err(|error| told(path, error))?;
         }
-        Ok(Self { database: builder().open(path).map_err(failed)?, classes: Mutex::default() })
+        let index = Self { path: path.to_owned(), database: Mutex::default(), classes: Mutex::default() };
+        index.run(|_| Ok(()))?;
+        Ok(index)
     }
 
-    fn read(&self) -> Result<ReadTransaction, StoreError> {
-        self.database.begin_read().map_err(failed)
+    /// The database, which is opened if it is not.
+    fn current(&self) -> Result<Arc<redb::Database>, StoreError> {
+        let mut database = lock(&self.database);
+        if let Some(database) = &*database {
+            return Ok(Arc::clone(database));
+        }
+        // It may be another file by now.
+        lock(&self.classes).clear();
+        Ok(Arc::clone(database.insert(Arc::new(builder().open(&self.path).map_err(failed)?))))
+    }
+
+    /// Runs what uses the database, again if it was of no use because something before had failed.
+    fn run<T>(&self, f: impl Fn(&redb::Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let attempt = || {
+            let database = self.current()?;
+            let result = f(&database);
+            if result.is_err() {
+                let mut current = lock(&self.database);
+                current.take_if(|current| Arc::ptr_eq(current, &database));
+            }
+            result
+        };
+        let caught = || match catch_unwind(AssertUnwindSafe(attempt)) {
+            Ok(result) => result,
+            Err(panic) => {
+                *lock(&self.database) = None;
+                Err(StoreError::Index(panic_text(panic.as_ref()).into()))
+            }
+        };
+        let mut result = caught();
+        if matches!(&result, Err(StoreError::Index(error)) if is_previous(error.as_ref())) {
+            result = caught();
+        }
+        result.map_err(|error| told(&self.path, error))
+    }
+
+    fn read<T>(&self, find: impl Fn(&ReadTransaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.run(|database| find(&database.begin_read().map_err(failed)?))
     }
 
     /// Runs `change` in a transaction: all of it happens, or nothing.
-    fn write<T>(
-        &self,
-        change: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let transaction = self.database.begin_write().map_err(failed)?;
-        let changed = change(&transaction)?;
-        transaction.commit().map_err(failed)?;
-        Ok(changed)
+    fn write<T>(&self, change: impl Fn(&WriteTransaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.run(|database| {
+            let transaction = database.begin_write().map_err(failed)?;
+            let changed = change(&transaction)?;
+            transaction.commit().map_err(failed)?;
+            Ok(changed)
+        })
     }
 
     fn meta(&self, name: &str) -> Result<Option<u64>, StoreError> {
-        let Some(meta) = opened(self.read()?.open_table(META))? else { return Ok(None) };
-        Ok(meta.get(name).map_err(failed)?.map(|value| value.value()))
+        self.read(|transaction| {
+            let Some(meta) = opened(transaction.open_table(META))? else { return Ok(None) };
+            Ok(meta.get(name).map_err(failed)?.map(|value| value.value()))
+        })
     }
 
     /// The number of a class, if it has one.
     fn class(&self, transaction: &ReadTransaction, class: &ChunkClass) -> Result<Option<u16>, StoreError> {
-        let mut known = self.classes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(number) = known.get(class) {
+        if let Some(number) = lock(&self.classes).get(class) {
             return Ok(Some(*number));
         }
         let Some(classes) = opened(transaction.open_table(CLASSES))? else { return Ok(None) };
         let found = classes.get(class.as_str()).map_err(failed)?.map(|number| number.value());
         if let Some(number) = found {
-            known.insert(class.clone(), number);
+            lock(&self.classes).insert(class.clone(), number);
         }
         Ok(found)
     }
+}
+
+fn is_previous(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(redb::Error::PreviousIo))
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("it is damaged: {}", text.unwrap_or("the database panicked"))
 }
 
 /// A table, if it was ever written to.
@@ -188,6 +254,29 @@ fn blob_number(transaction: &WriteTransaction, id: &BlobId) -> Result<u32, Store
     Ok(number)
 }
 
+fn joined(id: &[u8; 32], key: &[u8; 32]) -> [u8; 64] {
+    let mut joined = [0; 64];
+    joined[..32].copy_from_slice(id);
+    joined[32..].copy_from_slice(key);
+    joined
+}
+
+/// Forgets the layers that became a blob.
+fn forget_layers(transaction: &WriteTransaction, blob: &BlobId) -> Result<(), StoreError> {
+    let mut became = transaction.open_table(BECAME).map_err(failed)?;
+    let mut layers = transaction.open_table(LAYERS).map_err(failed)?;
+    let all = joined(&blob.0, &[0; 32])..=joined(&blob.0, &[0xff; 32]);
+    for entry in
+        became.extract_from_if::<&[u8; 64], _>(all.start()..=all.end(), |_, ()| true).map_err(failed)?
+    {
+        let (joined, _) = entry.map_err(failed)?;
+        if let Some(key) = joined.value().last_chunk::<32>() {
+            layers.remove(key).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
 impl Index for Database {
     fn id(&self) -> Result<u64, StoreError> {
         Ok(self.meta("id")?.unwrap_or_default())
@@ -204,48 +293,54 @@ impl Index for Database {
         wanted: &[ChunkDigest],
         before: BlobNumber,
     ) -> Result<Vec<Option<IndexedChunk>>, StoreError> {
-        let nothing = || Ok(vec![None; wanted.len()]);
-        let transaction = self.read()?;
-        let Some(class) = self.class(&transaction, class)? else { return nothing() };
-        let Some(chunks) = opened(transaction.open_table(CHUNKS))? else { return nothing() };
-        let Some(blobs) = opened(transaction.open_table(BLOBS))? else { return nothing() };
-        let mut ids: HashMap<u32, Option<BlobId>> = HashMap::new();
-        let mut found = Vec::with_capacity(wanted.len());
-        for digest in wanted {
-            let Some(at) = chunks.get(&key(class, digest)).map_err(failed)? else {
-                found.push(None);
-                continue;
-            };
-            let (blob, number) = parse_place(at.value());
-            let id = match ids.get(&blob) {
-                Some(id) => *id,
-                None => {
-                    let id = blobs.get(blob).map_err(failed)?.map(|id| BlobId(*id.value()));
-                    ids.insert(blob, id);
-                    id
-                }
-            };
-            let blob = BlobNumber(blob);
-            found.push(id.filter(|_| blob < before).map(|id| IndexedChunk { blob, id, number }));
-        }
-        Ok(found)
+        self.read(|transaction| {
+            let nothing = || Ok(vec![None; wanted.len()]);
+            let Some(class) = self.class(transaction, class)? else { return nothing() };
+            let Some(chunks) = opened(transaction.open_table(CHUNKS))? else { return nothing() };
+            let Some(blobs) = opened(transaction.open_table(BLOBS))? else { return nothing() };
+            let mut ids: HashMap<u32, Option<BlobId>> = HashMap::new();
+            let mut found = Vec::with_capacity(wanted.len());
+            for digest in wanted {
+                let Some(at) = chunks.get(&key(class, digest)).map_err(failed)? else {
+                    found.push(None);
+                    continue;
+                };
+                let (blob, number) = parse_place(at.value());
+                let id = match ids.get(&blob) {
+                    Some(id) => *id,
+                    None => {
+                        let id = blobs.get(blob).map_err(failed)?.map(|id| BlobId(*id.value()));
+                        ids.insert(blob, id);
+                        id
+                    }
+                };
+                let blob = BlobNumber(blob);
+                found.push(id.filter(|_| blob < before).map(|id| IndexedChunk { blob, id, number }));
+            }
+            Ok(found)
+        })
     }
 
     fn find_layers(&self, keys: &[LayerKey]) -> Result<Vec<Option<BlobId>>, StoreError> {
-        let Some(layers) = opened(self.read()?.open_table(LAYERS))? else {
-            return Ok(vec![None; keys.len()]);
-        };
-        let find = |key: &LayerKey| Ok(layers.get(&key.0).map_err(failed)?.map(|id| BlobId(*id.value())));
-        keys.iter().map(find).collect()
+        self.read(|transaction| {
+            let Some(layers) = opened(transaction.open_table(LAYERS))? else {
+                return Ok(vec![None; keys.len()]);
+            };
+            let find = |key: &LayerKey| Ok(layers.get(&key.0).map_err(failed)?.map(|id| BlobId(*id.value())));
+            keys.iter().map(find).collect()
+        })
     }
 
     fn numbers(&self, blobs: &[BlobId]) -> Result<Vec<Option<BlobNumber>>, StoreError> {
-        let Some(numbers) = opened(self.read()?.open_table(NUMBERS))? else {
-            return Ok(vec![None; blobs.len()]);
-        };
-        let find =
-            |id: &BlobId| Ok(numbers.get(&id.0).map_err(failed)?.map(|number| BlobNumber(number.value())));
-        blobs.iter().map(find).collect()
+        self.read(|transaction| {
+            let Some(numbers) = opened(transaction.open_table(NUMBERS))? else {
+                return Ok(vec![None; blobs.len()]);
+            };
+            let find = |id: &BlobId| {
+                Ok(numbers.get(&id.0).map_err(failed)?.map(|number| BlobNumber(number.value())))
+            };
+            blobs.iter().map(find).collect()
+        })
     }
 
     fn publish(&self, blob: &NewBlob<'_>) -> Result<BlobNumber, StoreError> {
@@ -275,8 +370,13 @@ impl Index for Database {
                 }
             }
             let mut layers = transaction.open_table(LAYERS).map_err(failed)?;
+            let mut became = transaction.open_table(BECAME).map_err(failed)?;
             for key in blob.layers {
-                layers.insert(&key.0, &blob.id.0).map_err(failed)?;
+                let before = layers.insert(&key.0, &blob.id.0).map_err(failed)?.map(|id| *id.value());
+                if let Some(before) = before {
+                    became.remove(&joined(&before, &key.0)).map_err(failed)?;
+                }
+                became.insert(&joined(&blob.id.0, &key.0), ()).map_err(failed)?;
             }
             Ok(BlobNumber(number))
         })
@@ -284,8 +384,7 @@ impl Index for Database {
 
     fn forget(&self, blob: BlobId, class: &ChunkClass, digests: &[ChunkDigest]) -> Result<bool, StoreError> {
         self.write(|transaction| {
-            let mut layers = transaction.open_table(LAYERS).map_err(failed)?;
-            layers.retain(|_, id| *id != blob.0).map_err(failed)?;
+            forget_layers(transaction, &blob)?;
             let removed = transaction
                 .open_table(NUMBERS)
                 .map_err(failed)?
@@ -326,50 +425,58 @@ impl Index for Database {
             transaction.delete_table(BLOBS).map_err(failed)?;
             transaction.delete_table(NUMBERS).map_err(failed)?;
             transaction.delete_table(LAYERS).map_err(failed)?;
+            transaction.delete_table(BECAME).map_err(failed)?;
             Ok(())
         })
     }
 
     fn blobs(&self) -> Result<Vec<(BlobNumber, BlobId)>, StoreError> {
-        let Some(blobs) = opened(self.read()?.open_table(BLOBS))? else { return Ok(Vec::new()) };
-        let entries = blobs.iter().map_err(failed)?;
-        let pair = |entry: Result<(redb::AccessGuard<'_, u32>, redb::AccessGuard<'_, &[u8; 32]>), _>| {
-            let (number, id) = entry.map_err(|error: redb::StorageError| failed(error))?;
-            Ok((BlobNumber(number.value()), BlobId(*id.value())))
-        };
-        entries.map(pair).collect()
+        self.read(|transaction| {
+            let Some(blobs) = opened(transaction.open_table(BLOBS))? else { return Ok(Vec::new()) };
+            let entries = blobs.iter().map_err(failed)?;
+            let pair = |entry: Result<(redb::AccessGuard<'_, u32>, redb::AccessGuard<'_, &[u8; 32]>), _>| {
+                let (number, id) = entry.map_err(|error: redb::StorageError| failed(error))?;
+                Ok((BlobNumber(number.value()), BlobId(*id.value())))
+            };
+            entries.map(pair).collect()
+        })
     }
 
     fn layers(&self) -> Result<Vec<(LayerKey, BlobId)>, StoreError> {
-        let Some(layers) = opened(self.read()?.open_table(LAYERS))? else { return Ok(Vec::new()) };
-        let mut all = Vec::new();
-        for entry in layers.iter().map_err(failed)? {
-            let (key, id) = entry.map_err(failed)?;
-            all.push((LayerKey(*key.value()), BlobId(*id.value())));
-        }
-        Ok(all)
+        self.read(|transaction| {
+            let Some(layers) = opened(transaction.open_table(LAYERS))? else { return Ok(Vec::new()) };
+            let mut all = Vec::new();
+            for entry in layers.iter().map_err(failed)? {
+                let (key, id) = entry.map_err(failed)?;
+                all.push((LayerKey(*key.value()), BlobId(*id.value())));
+            }
+            Ok(all)
+        })
     }
 
     fn has_lost(&self, before: BlobNumber) -> Result<bool, StoreError> {
-        let Some(lost) = opened(self.read()?.open_table(LOST))? else { return Ok(false) };
-        for entry in lost.range(..before.0).map_err(failed)? {
-            if before.0 <= entry.map_err(failed)?.1.value() {
-                return Ok(true);
+        self.read(|transaction| {
+            let Some(lost) = opened(transaction.open_table(LOST))? else { return Ok(false) };
+            for entry in lost.range(..before.0).map_err(failed)? {
+                if before.0 <= entry.map_err(failed)?.1.value() {
+                    return Ok(true);
+                }
             }
-        }
-        Ok(false)
+            Ok(false)
+        })
     }
 
     fn totals(&self) -> Result<Totals, StoreError> {
-        let transaction = self.read()?;
-        let length = |table: Option<u64>| table.unwrap_or_default();
-        let blobs = opened(transaction.open_table(BLOBS))?.map(|table| table.len()).transpose();
-        let chunks = opened(transaction.open_table(CHUNKS))?.map(|table| table.len()).transpose();
-        let layers = opened(transaction.open_table(LAYERS))?.map(|table| table.len()).transpose();
-        Ok(Totals {
-            blobs: length(blobs.map_err(failed)?),
-            chunks: length(chunks.map_err(failed)?),
-            layers: length(layers.map_err(failed)?),
+        self.read(|transaction| {
+            let length = |table: Option<u64>| table.unwrap_or_default();
+            let blobs = opened(transaction.open_table(BLOBS))?.map(|table| table.len()).transpose();
+            let chunks = opened(transaction.open_table(CHUNKS))?.map(|table| table.len()).transpose();
+            let layers = opened(transaction.open_table(LAYERS))?.map(|table| table.len()).transpose();
+            Ok(Totals {
+                blobs: length(blobs.map_err(failed)?),
+                chunks: length(chunks.map_err(failed)?),
+                layers: length(layers.map_err(failed)?),
+            })
         })
     }
 }

@@ -35,7 +35,10 @@ pub use database::Database;
 use session::Session;
 
 const MARKER: &str = "nydus-convert-store";
+/// The marker before all else is there.
+const NEW_MARKER: &str = ".nydus-convert-store";
 const VERSION: &str = "1";
+const INDEX: &str = "index.redb";
 /// Bytes that are collected before they are written.
 const BUFFER: usize = 256 << 10;
 
@@ -58,7 +61,7 @@ impl Directory {
         let marker = dir.join(MARKER);
         match fs::read_to_string(&marker) {
             Ok(text) => check_version(dir, &text)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => create(dir)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => create(dir, &marker)?,
             Err(error) => return Err(failed("read", &marker)(error)),
         }
         let guard = lock(dir, Lock::Shared)?;
@@ -71,9 +74,29 @@ impl Directory {
     pub fn index(&self) -> Result<Database, StoreError> {
         // What is in the making must not be swept.
         let guard = self.publishing()?;
-        let index = Database::open(&self.dir.join("index.redb"), &self.dir.join("unfinished"))?;
+        let index = Database::open(&self.dir.join(INDEX), &self.dir.join("unfinished"))?;
         drop(guard);
         Ok(index)
+    }
+
+    /// Removes the index, so that it can be made anew. Refused while anybody else has the store open.
+    pub fn remove_index(&self) -> Result<(), StoreError> {
+        let guard = lock(&self.dir, Lock::Exclusive)?;
+        for path in entries(&self.dir.join("sessions"))? {
+            let is_own = path.file_name().is_some_and(|name| name == self.session.name());
+            if !is_own && session::of_others(&path)?.is_some() {
+                return Err(StoreError::InUse { path: self.dir.clone() });
+            }
+        }
+        let path = self.dir.join(INDEX);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed("remove", &path)(error));
+            }
+            _ => {}
+        }
+        drop(guard);
+        Ok(())
     }
 
     fn path(&self, name: ObjectName) -> PathBuf {
@@ -91,23 +114,33 @@ fn check_version(dir: &Path, text: &str) -> Result<(), StoreError> {
     Err(StoreError::Version { path: dir.to_owned(), found, known: VERSION })
 }
 
-/// Makes a store of an empty directory. Others may be doing the same.
-fn create(dir: &Path) -> Result<(), StoreError> {
-    let own = ["lock", MARKER, "sessions", "unfinished"];
-    for entry in fs::read_dir(dir).map_err(failed("read", dir))? {
-        let name = entry.map_err(failed("read", dir))?.file_name();
-        if !own.iter().any(|own| name == *own) && name != ".nydus-convert-store" {
+/// Makes a store of an empty directory. Others may be doing the same, and be done and use it already.
+fn create(dir: &Path, marker: &Path) -> Result<(), StoreError> {
+    let subs = ["sessions", "unfinished"].into_iter().chain(ObjectKind::ALL.map(ObjectKind::plural));
+    let own: Vec<&str> = subs.clone().chain(["lock", MARKER, NEW_MARKER]).collect();
+    for path in entries(dir)? {
+        let is_own = path.file_name().is_some_and(|name| own.iter().any(|own| name == *own));
+        if !is_own && !marker.exists() {
             return Err(StoreError::NotAStore { path: dir.to_owned() });
         }
     }
     let guard = lock(dir, Lock::Exclusive)?;
-    for sub in ["sessions", "unfinished"] {
+    if let Ok(text) = fs::read_to_string(marker) {
+        return check_version(dir, &text);
+    }
+    for sub in subs {
         fs::create_dir_all(dir.join(sub)).map_err(failed("make", &dir.join(sub)))?;
     }
     // The marker says that all else is there.
-    let (new, marker) = (dir.join(".nydus-convert-store"), dir.join(MARKER));
-    fs::write(&new, format!("{VERSION}\n")).map_err(failed("write", &new))?;
-    fs::rename(&new, &marker).map_err(failed("write", &marker))?;
+    let new = dir.join(NEW_MARKER);
+    let written = File::create(&new).and_then(|mut file| {
+        file.write_all(format!("{VERSION}\n").as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(failed("write", &new))?;
+    sync_dir(dir)?;
+    fs::rename(&new, marker).map_err(failed("write", marker))?;
+    sync_dir(dir)?;
     drop(guard);
     Ok(())
 }
@@ -300,21 +333,24 @@ impl Write for NewFile {
 
 impl NewObject for NewFile {
     fn finish(mut self: Box<Self>, name: ObjectName) -> Result<(), StoreError> {
-        let Some(file) = self.file.take() else { return Ok(()) };
-        let file = file.into_inner().map_err(|error| failed("write", &self.path)(error.into_error()))?;
-        file.sync_all().map_err(failed("write", &self.path))?;
+        let Some(mut file) = self.file.take() else { return Ok(()) };
+        let written = file.flush().and_then(|()| file.get_ref().sync_all());
+        let kind = self.dir.join(name.kind.plural());
         let hex = BlobId(name.id).to_string();
-        let dir = self.dir.join(name.kind.plural()).join(&hex[..2]);
-        let is_new = !dir.is_dir();
-        fs::create_dir_all(&dir).map_err(failed("make", &dir))?;
+        let dir = kind.join(&hex[..2]);
         let path = dir.join(hex);
-        fs::rename(&self.path, &path).map_err(failed("write", &path))?;
-        sync_dir(&dir)?;
-        if is_new && let Some(parent) = dir.parent() {
-            sync_dir(parent)?;
-            sync_dir(&self.dir)?;
+        let put = written
+            .map_err(failed("write", &self.path))
+            .and_then(|()| fs::create_dir_all(&dir).map_err(failed("make", &dir)))
+            .and_then(|()| fs::rename(&self.path, &path).map_err(failed("write", &path)));
+        if put.is_err() {
+            // Goes when it is dropped: a full disk is not to stay full because of what was not finished.
+            self.file = Some(file);
+            return put;
         }
-        Ok(())
+        sync_dir(&dir)?;
+        // Whoever made `dir` may not have come to this yet. It costs nothing where nothing changed.
+        sync_dir(&kind)
     }
 }
 

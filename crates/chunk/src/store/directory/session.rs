@@ -59,9 +59,15 @@ impl Session {
     /// One more blob.
     pub fn hold(&self, blob: BlobId) -> Result<(), StoreError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.held.insert(blob) {
-            state.file.write_all(&blob.0).map_err(failed("write", &self.path))?;
+        if state.held.contains(&blob) {
+            return Ok(());
         }
+        if let Err(error) = state.file.write_all(&blob.0) {
+            // A part of an id would shift all ids behind it.
+            let _ = state.file.set_len(state.held.len() as u64 * 32);
+            return Err(failed("write", &self.path)(error));
+        }
+        state.held.insert(blob);
         Ok(())
     }
 }
