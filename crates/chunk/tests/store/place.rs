@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use nydus_convert_chunk::store::{
     ChunkClass, ChunkStore, Description, Directory, Forms, Index, LayerKey, MemoryIndex, MemoryObjects,
-    ObjectName, PruneStore, VerifyOptions,
+    ObjectName, PruneStore, VerifyOptions, checksum,
 };
 use nydus_convert_chunk::{BlobWriter, Compression, FinishedBlob, Others, PackOptions, Packing, pack_with};
 use nydus_convert_rafs::{BlobId, ChunkDigest, Digester};
@@ -132,7 +132,8 @@ pub fn try_publish(
     let Packed { finished, .. } = packed;
     let description =
         Description { class: class(), blob: finished.blob.clone(), checks: finished.checks.clone() };
-    store.publish((finished.id, finished.size), data, &description, layer)?;
+    let blob = (finished.id, finished.size, checksum(0, &packed.bytes));
+    store.publish(blob, data, &description, layer)?;
     Ok(finished.id)
 }
 

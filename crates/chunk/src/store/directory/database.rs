@@ -25,8 +25,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nydus_convert_rafs::{BlobId, ChunkDigest};
 use redb::{
-    Builder, ConcurrencyMode, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table,
-    TableDefinition, TableError, WriteTransaction,
+    Builder, ConcurrencyMode, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, ReadableTable,
+    ReadableTableMetadata, Table, TableDefinition, TableError, WriteTransaction,
 };
 
 use crate::store::index::{PREFIX, prefix};
@@ -49,9 +49,40 @@ const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 pub struct Database {
     path: PathBuf,
     /// `None` after a failure.
-    database: Mutex<Option<Arc<redb::Database>>>,
+    database: Mutex<Option<Arc<Handle>>>,
     /// Classes whose numbers are known: they never change.
     classes: Mutex<HashMap<ChunkClass, u16>>,
+}
+
+/// The open file. Opening and closing it for writing brings things to the disk, so that is done only by who writes.
+enum Handle {
+    ForReading(ReadOnlyDatabase),
+    ForWriting(redb::Database),
+}
+
+impl Handle {
+    fn open(path: &Path, to_write: bool) -> Result<Self, StoreError> {
+        if !to_write && let Ok(database) = builder().open_read_only(path) {
+            return Ok(Self::ForReading(database));
+        }
+        // One that was not closed is mended by who opens it for writing.
+        Ok(Self::ForWriting(builder().open(path).map_err(failed)?))
+    }
+
+    fn begin_read(&self) -> Result<ReadTransaction, StoreError> {
+        match self {
+            Self::ForReading(database) => database.begin_read().map_err(failed),
+            Self::ForWriting(database) => database.begin_read().map_err(failed),
+        }
+    }
+
+    /// `None` if it is open for reading alone.
+    fn begin_write(&self) -> Result<Option<WriteTransaction>, StoreError> {
+        match self {
+            Self::ForReading(_) => Ok(None),
+            Self::ForWriting(database) => database.begin_write().map(Some).map_err(failed),
+        }
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -84,7 +115,7 @@ fn builder() -> Builder {
 
 /// Makes an empty index as `new`, and gives it its name. Where two do so at a time, the first one counts.
 fn make(path: &Path, new: &Path) -> Result<(), StoreError> {
-    let database = Some(Arc::new(builder().create(new).map_err(failed)?));
+    let database = Some(Arc::new(Handle::ForWriting(builder().create(new).map_err(failed)?)));
     let (database, classes) = (Mutex::new(database), Mutex::default());
     let index = Database { path: new.to_owned(), database, classes };
     index.write(|transaction| {
@@ -112,25 +143,28 @@ impl Database {
             made.map_err(|error| told(path, error))?;
         }
         let index = Self { path: path.to_owned(), database: Mutex::default(), classes: Mutex::default() };
-        index.run(|_| Ok(()))?;
+        index.run(false, |_| Ok(()))?;
         Ok(index)
     }
 
     /// The database, which is opened if it is not.
-    fn current(&self) -> Result<Arc<redb::Database>, StoreError> {
+    fn current(&self, to_write: bool) -> Result<Arc<Handle>, StoreError> {
         let mut database = lock(&self.database);
-        if let Some(database) = &*database {
-            return Ok(Arc::clone(database));
+        match &*database {
+            Some(handle) if !to_write || matches!(**handle, Handle::ForWriting(_)) => {
+                return Ok(Arc::clone(handle));
+            }
+            Some(_) => {}
+            // It may be another file by now.
+            None => lock(&self.classes).clear(),
         }
-        // It may be another file by now.
-        lock(&self.classes).clear();
-        Ok(Arc::clone(database.insert(Arc::new(builder().open(&self.path).map_err(failed)?))))
+        Ok(Arc::clone(database.insert(Arc::new(Handle::open(&self.path, to_write)?))))
     }
 
     /// Runs what uses the database, again if it was of no use because something before had failed.
-    fn run<T>(&self, f: impl Fn(&redb::Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    fn run<T>(&self, to_write: bool, f: impl Fn(&Handle) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let attempt = || {
-            let database = self.current()?;
+            let database = self.current(to_write)?;
             let result = f(&database);
             if result.is_err() {
                 let mut current = lock(&self.database);
@@ -153,13 +187,14 @@ impl Database {
     }
 
     fn read<T>(&self, find: impl Fn(&ReadTransaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        self.run(|database| find(&database.begin_read().map_err(failed)?))
+        self.run(false, |database| find(&database.begin_read()?))
     }
 
     /// Runs `change` in a transaction: all of it happens, or nothing.
     fn write<T>(&self, change: impl Fn(&WriteTransaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        self.run(|database| {
-            let transaction = database.begin_write().map_err(failed)?;
+        self.run(true, |database| {
+            let read_only = || StoreError::Index("it is open for reading alone".into());
+            let transaction = database.begin_write()?.ok_or_else(read_only)?;
             let changed = change(&transaction)?;
             transaction.commit().map_err(failed)?;
             Ok(changed)
