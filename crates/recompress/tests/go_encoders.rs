@@ -73,6 +73,17 @@ fn other_levels_and_write_lengths() {
     }
 }
 
+/// Flushes at regular places look like the blocks of pgzip, and most of these blocks are those of pgzip, byte for byte.
+#[test]
+fn flushes_where_pgzip_has_its_blocks() {
+    let Some(go) = STANDARD_NEW.as_ref() else { return };
+    for start in 1..7 {
+        let plain = &PLAIN[start << 20..][..part().len()];
+        let flushed = go.run("flushed", 6, 333_333, plain);
+        check_sampled(&flushed, &format!("{} level 6", standard(NEW)));
+    }
+}
+
 /// Nothing in the sample tells the encoders apart: its end does, and the usual level is a good guess.
 #[test]
 fn noise_longer_than_the_sample() {

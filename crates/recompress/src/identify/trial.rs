@@ -9,9 +9,7 @@ use super::candidates::candidates;
 use super::sample::{Class, Sample, SampledMember};
 use super::shape::Shape;
 use crate::go::Cuts;
-use crate::klauspost::{Level, Settings};
 use crate::method::Method;
-use crate::pgzip;
 use crate::recipe::{Flushes, Inside};
 use std::num::NonZeroU64;
 
@@ -150,27 +148,15 @@ fn survivors(family: Vec<Method>, sample: &Sample, tasks: &[Task], shape: &Shape
             continue;
         }
         let mut attempt = Attempt::new(method, sample, tasks);
-        if attempt.advance(START) && (!found.is_empty() || is_confirmed(&mut attempt, sample, tasks, shape)) {
+        // All of the sample, also of independent blocks: a stream of another family with flushes at the same places may agree
+        // with most of them.
+        if attempt.advance(START) && (!found.is_empty() || attempt.advance(usize::MAX)) {
             found.push(attempt.method);
         } else {
             wrong.push(attempt);
         }
     }
     if found.is_empty() { with_cuts(&wrong, sample, tasks) } else { found }
-}
-
-/// Whether the method reproduces the rest of the sample, too.
-fn is_confirmed(attempt: &mut Attempt, sample: &Sample, tasks: &[Task], shape: &Shape) -> bool {
-    match (&attempt.method, tasks) {
-        // Releases that differ only behind a dictionary may agree on two blocks.
-        (Method::Pgzip { block, settings }, [task])
-            if settings.level < Level::L7 && task.member.plain.len() > 2 * block.bytes() =>
-        {
-            let (size, settings) = (block.bytes(), *settings);
-            attempt.advance(size) && last_block_fits(settings, size, sample, task, shape)
-        }
-        _ => attempt.advance(usize::MAX),
-    }
 }
 
 /// Whether two methods agree so often that a sample may not tell them apart: another release, or the next level.
@@ -279,18 +265,4 @@ fn beyond(tasks: &[Task]) -> Beyond {
         }
         _ => Beyond::Irregular,
     }
-}
-
-/// pgzip's blocks are independent: beside the first one, the last whole one of a long member is enough.
-fn last_block_fits(settings: Settings, size: usize, sample: &Sample, task: &Task, shape: &Shape) -> bool {
-    let plain = &sample.plain[task.member.plain.clone()];
-    let deflate = &sample.stored[task.member.deflate.clone()];
-    let last = shape.markers.len().min(plain.len() / size).saturating_sub(1);
-    let marker = |block: usize| shape.markers.get(block);
-    let (Some(before), Some(own)) = (last.checked_sub(1).and_then(marker), marker(last)) else {
-        return true;
-    };
-    let block = &plain[last * size..(last + 1) * size];
-    let dictionary = pgzip::dictionary(&plain[(last - 1) * size..last * size]);
-    deflate.get(before.end..own.end) == Some(&pgzip::compress_block(settings, dictionary, block, false))
 }
