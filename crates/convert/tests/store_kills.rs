@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use nydus_convert::store::{ChunkStore, PrunePolicy, VerifyOptions};
 use support::cli::{convert, latest, ok};
 use support::oci::{Compression, Layer, Layout};
-use support::store::{conversion, convert_with, from_store};
+use support::registry::Registry;
+use support::store::{conversion, convert_with, from_store, storing};
 use support::tars::Tar;
 use tempfile::tempdir;
 
@@ -108,6 +109,35 @@ fn two_hundred_kills() {
         assert_eq!(report["digest"], expected["digest"]);
         ok(["check", "-q", &latest(&target)]);
     }
+    is_sound(&store);
+}
+
+/// Eight processes fill one store and one registry at once.
+#[test]
+fn eight_at_once() {
+    support::require!("docker-registry");
+    let dir = tempdir().unwrap();
+    let store = dir.path().join("store");
+    let source = image(dir.path(), 1, 4);
+    let registry = Registry::start();
+    let name = |number: usize| format!("{}/target:{number}", registry.host());
+    let running: Vec<Child> = (0..8)
+        .map(|number| {
+            let mut command = storing();
+            command.args(["to-nydus", "-q", &latest(&source), &name(number), "--store"]).arg(&store);
+            command.stdout(Stdio::null()).spawn().unwrap()
+        })
+        .collect();
+    for mut child in running {
+        assert!(child.wait().unwrap().success());
+    }
+    let expected = convert(&source, &dir.path().join("none"), &[])["digest"].as_str().unwrap().to_owned();
+    for number in 0..8 {
+        let found = ok(["check", "-q", &name(number)]).stdout;
+        assert!(found.trim_end().ends_with(&expected), "{found}");
+    }
+    assert_eq!(fs::read_dir(store.join("unfinished")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(store.join("sessions")).unwrap().count(), 0);
     is_sound(&store);
 }
 
