@@ -30,6 +30,7 @@ use serde_json::Value;
 use support::oci::{Compression, Layer, Layout};
 use support::sha256_hex;
 use support::tars::Tar;
+use tar::EntryType;
 use tempfile::tempdir;
 
 /// How a layer is built.
@@ -37,6 +38,7 @@ use tempfile::tempdir;
 struct Variant {
     compressor: &'static str,
     digester: &'static str,
+    chunk_size: u32,
     batch_size: u32,
     encrypt: bool,
 }
@@ -51,9 +53,24 @@ fn files() -> BTreeMap<String, Vec<u8>> {
     small.chain(large).collect()
 }
 
+/// Those files, and one of every other type.
 fn tar() -> Vec<u8> {
     let tar = Tar::new().dir("small", 0o755);
-    files().into_iter().fold(tar, |tar, (path, content)| tar.file(&path, content)).finish()
+    files()
+        .into_iter()
+        .fold(tar, |tar, (path, content)| tar.file(&path, content))
+        .dir("odd", 0o2750)
+        .file("odd/empty", "")
+        .hard_link("odd/link", "small/1")
+        .symlink("odd/symlink", "../small/2")
+        // It splits records of attributes at line ends.
+        .pax(&[("SCHILY.xattr.user.x", b"a value")])
+        .file("odd/attributes", "with attributes")
+        // The builder wants device numbers of a fifo, too.
+        .special("odd/fifo", EntryType::Fifo, Some((0, 0)))
+        .special("odd/null", EntryType::Char, Some((1, 3)))
+        .special("odd/loop", EntryType::Block, Some((7, 0)))
+        .finish()
 }
 
 impl Variant {
@@ -77,7 +94,7 @@ impl Variant {
             Attributes::default(),
         );
         context.set_fs_version(RafsVersion::V6);
-        context.set_chunk_size(0x2_0000);
+        context.set_chunk_size(self.chunk_size);
         context.set_batch_size(self.batch_size);
         // What the command line does beside.
         if self.batch_size > 0 {
@@ -170,10 +187,22 @@ fn assert_content(layout: &Path, what: &Variant) {
     }
 }
 
+/// Everything but content, of all files but the root, which nobody describes.
+fn listing(layout: &Path) -> Vec<String> {
+    let image = open(layout);
+    let all = image.list(&EntryPath::parse(b"/").unwrap()).unwrap();
+    all.map(|file| format!("{file:?}")).skip(1).collect()
+}
+
 fn is_understood(variant: &Variant) {
     let dir = tempdir().unwrap();
     let at = |name: &str| -> PathBuf { dir.path().join(name) };
+    let (source, ours) = (at("source"), at("ours"));
     let (theirs, plain, again) = (at("theirs"), at("plain"), at("again"));
+    Layout::of([Layer::new(tar())]).write(&source);
+    convert(&source, &ours, &ToNydusOptions::default());
+    let expected = listing(&ours);
+    assert!(expected.len() > files().len() + 8);
     let stream = variant.build(dir.path());
     let bootstrap = variant.merge(dir.path(), &stream);
     let features = parse(&bootstrap).unwrap().1.blobs[0].features;
@@ -186,12 +215,14 @@ fn is_understood(variant: &Variant) {
     assert!(report.problems.is_empty(), "{variant:?}: {:?}", report.problems);
     assert!(report.images[0].chunks >= files().len() as u64);
     assert_content(&theirs, variant);
+    assert_eq!(listing(&theirs), expected, "{variant:?}");
 
     let sink = Box::new(LayoutSink::create(&plain, Some("latest")).unwrap());
     let options = ToOciOptions::default();
     to_oci((&source, &name(&theirs)), (sink, &name(&plain)), &options, &(), &Stop::new()).unwrap();
     convert(&plain, &again, &ToNydusOptions::default());
     assert_content(&again, variant);
+    assert_eq!(listing(&again), expected, "{variant:?}");
 }
 
 fn convert(source: &Path, target: &Path, options: &ToNydusOptions) -> Value {
@@ -201,12 +232,20 @@ fn convert(source: &Path, target: &Path, options: &ToNydusOptions) -> Value {
     serde_json::to_value(report.unwrap()).unwrap()
 }
 
+/// The table of `conformance.rs` where only newer builders make it.
 #[test]
 fn batches_and_encrypted_blobs() {
     for compressor in ["zstd", "lz4_block", "none"] {
-        for (batch_size, encrypt) in [(0x4000, false), (0x2_0000, false), (0, true), (0x4000, true)] {
-            let digester = if encrypt { "sha256" } else { "blake3" };
-            is_understood(&Variant { compressor, digester, batch_size, encrypt });
+        for digester in ["blake3", "sha256"] {
+            for chunk_size in [0x1000, 0x2_0000, 0x10_0000, 0x100_0000] {
+                for (batch_size, encrypt) in [(0x1000, false), (0x2_0000, false), (0, true), (0x4000, true)] {
+                    // A batch is a chunk at most.
+                    if batch_size > chunk_size {
+                        continue;
+                    }
+                    is_understood(&Variant { compressor, digester, chunk_size, batch_size, encrypt });
+                }
+            }
         }
     }
 }
@@ -214,14 +253,15 @@ fn batches_and_encrypted_blobs() {
 #[test]
 fn our_batches_are_the_builders() {
     for batch_size in [0x1000, 0x4000, 0x2_0000] {
-        let variant = Variant { compressor: "none", digester: "blake3", batch_size, encrypt: false };
+        let (compressor, digester, chunk_size) = ("none", "blake3", 0x2_0000);
+        let variant = Variant { compressor, digester, chunk_size, batch_size, encrypt: false };
         let dir = tempdir().unwrap();
         let theirs = variant.build(dir.path());
         let (source, ours) = (dir.path().join("source"), dir.path().join("ours"));
         Layout::of([Layer { compression: Compression::None, ..Layer::new(tar()) }]).write(&source);
         let fs = FsOptions {
             compression: "none".parse().unwrap(),
-            chunk_size: ChunkSize::new(0x2_0000).unwrap(),
+            chunk_size: ChunkSize::new(chunk_size.into()).unwrap(),
             batch_size,
             ..FsOptions::default()
         };
