@@ -179,6 +179,9 @@ pub enum Error {
     /// One of the layer verbs.
     #[error(transparent)]
     Verb(#[from] crate::layer_verbs::VerbError),
+    /// One of the verbs of the chunk store.
+    #[error(transparent)]
+    StoreVerb(#[from] crate::store_verbs::StoreVerbError),
     /// Asked to stop.
     #[error("interrupted")]
     Interrupted {
@@ -543,6 +546,7 @@ impl Error {
             Self::Options(_) | Self::Merge(_) | Self::Bootstrap(_) | Self::Origin(_) => Kind::Failed,
             Self::Record(_) => Kind::NotFaithful,
             Self::Verb(error) => error.kind(),
+            Self::StoreVerb(error) => error.kind(),
             Self::Rootfs(error) => error.kind().into(),
             Self::Store(error) => of_store(error),
             Self::Snapshot(_) => Kind::Source,
@@ -552,5 +556,8 @@ impl Error {
 }
 
 fn of_store(error: &StoreError) -> Kind {
-    error.io().map_or(Kind::Failed, |error| ErrorKind::of_io(error).into())
+    match error {
+        StoreError::NoStore { .. } => Kind::Source,
+        error => error.io().map_or(Kind::Failed, |error| ErrorKind::of_io(error).into()),
+    }
 }

@@ -41,6 +41,7 @@ mod report;
 mod reuse;
 mod rootfs;
 mod side_by_side;
+pub mod store_verbs;
 mod to_nydus;
 mod to_oci;
 

@@ -135,10 +135,17 @@ impl ChunkStore {
         Ok(Self::new(Arc::new(directory), Arc::new(index)))
     }
 
+    /// In a directory that is a store already.
+    pub fn open_existing(dir: &Path) -> Result<Self, StoreError> {
+        let directory = Directory::open_existing(dir)?;
+        let index = directory.index()?;
+        Ok(Self::new(Arc::new(directory), Arc::new(index)))
+    }
+
     /// The same, to make its index anew with [`ChunkStore::verify`]: one that cannot be opened any more is no obstacle. The
     /// index is removed, or, as long as others use the store and so can open it, emptied by verifying.
     pub fn open_to_rebuild(dir: &Path) -> Result<Self, StoreError> {
-        let directory = Directory::open(dir)?;
+        let directory = Directory::open_existing(dir)?;
         let removed = directory.remove_index();
         let index = match (removed, directory.index()) {
             (Ok(()) | Err(StoreError::InUse { .. }), Ok(index)) => index,

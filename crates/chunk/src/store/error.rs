@@ -31,6 +31,12 @@ pub enum StoreError {
         /// Why it could not be done.
         source: io::Error,
     },
+    /// A directory that is no store, where one is needed.
+    #[error("there is no chunk store in {}; conversions make one there (to-nydus --store DIR)", path.display())]
+    NoStore {
+        /// The directory.
+        path: PathBuf,
+    },
     /// A directory that holds something else.
     #[error("{} is not a chunk store, and is not empty; use another directory", path.display())]
     NotAStore {

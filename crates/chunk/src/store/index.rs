@@ -119,6 +119,9 @@ pub trait Index: Send + Sync {
 
     /// How much there is.
     fn totals(&self) -> Result<Totals, StoreError>;
+
+    /// Bytes that it takes where it is kept.
+    fn bytes(&self) -> Result<u64, StoreError>;
 }
 
 /// What the index compares of a digest, in bytes. With so many, two of a hundred million chunks agree by chance with a

@@ -21,6 +21,8 @@ pub struct PrunePolicy {
     pub max_bytes: Option<u64>,
     /// These blobs go, and no others but those of other rules.
     pub blobs: Vec<BlobId>,
+    /// These results are forgotten, and blobs go that only they are made of.
+    pub images: Vec<[u8; 32]>,
     /// Nothing is removed, only told.
     pub dry_run: bool,
 }
@@ -67,7 +69,7 @@ pub struct PruneReport {
     pub pruned: Vec<Pruned>,
     /// Blobs that stay although a rule would have them go.
     pub kept: Vec<(BlobId, Kept)>,
-    /// Results that are forgotten, because blobs of them are not there any more.
+    /// Results that are forgotten, because that was asked for, or blobs of them are not there any more.
     pub images: Vec<StoredImage>,
     /// Bytes that processes left unfinished that have ended.
     pub unfinished_bytes: u64,
@@ -97,19 +99,14 @@ impl ChunkStore {
         let mut candidates = self.candidates(&layers)?;
         candidates.sort_by_key(|candidate| (candidate.used, candidate.blob));
         let images = self.images()?;
-        let kept_images: HashSet<BlobId> = images
-            .iter()
-            .filter(|image| policy.keep_images.contains(&image.id))
-            .flat_map(|image| image.blobs.iter().copied())
-            .collect();
+        let rules = Rules::new(policy, &images);
         let held = objects.held()?;
-        let asked: HashSet<BlobId> = policy.blobs.iter().copied().collect();
         let mut left: u64 = candidates.iter().map(|candidate| candidate.bytes).sum();
         for candidate in &candidates {
-            let Some(reason) = policy.reason(candidate, left, (&asked, &kept_images)) else { continue };
+            let Some(reason) = rules.reason(candidate, left) else { continue };
             if held.contains(&candidate.blob) {
                 report.kept.push((candidate.blob, Kept::Held));
-            } else if kept_images.contains(&candidate.blob) {
+            } else if rules.kept.contains(&candidate.blob) {
                 report.kept.push((candidate.blob, Kept::Image));
             } else {
                 left -= candidate.bytes;
@@ -121,7 +118,10 @@ impl ChunkStore {
         let there: HashSet<BlobId> = candidates.iter().map(|candidate| candidate.blob).collect();
         let is_broken =
             |image: &StoredImage| image.blobs.iter().any(|id| gone.contains(id) || !there.contains(id));
-        report.images = images.into_iter().filter(is_broken).collect();
+        report.images = images
+            .into_iter()
+            .filter(|image| policy.images.contains(&image.id) || is_broken(image))
+            .collect();
         if !policy.dry_run {
             self.remove(&gone, &layers, &report.images)?;
         }
@@ -224,28 +224,43 @@ impl ChunkStore {
     }
 }
 
-impl PrunePolicy {
+/// A policy, and what it means for the blobs.
+struct Rules<'a> {
+    policy: &'a PrunePolicy,
+    /// Those of results that are to stay.
+    kept: HashSet<BlobId>,
+    /// Those that are asked for, and those that only results are made of that are to be forgotten.
+    asked: HashSet<BlobId>,
+}
+
+impl<'a> Rules<'a> {
+    fn new(policy: &'a PrunePolicy, images: &[StoredImage]) -> Self {
+        let blobs_of = |is_one: &dyn Fn(&[u8; 32]) -> bool| -> HashSet<BlobId> {
+            let images = images.iter().filter(|image| is_one(&image.id));
+            images.flat_map(|image| image.blobs.iter().copied()).collect()
+        };
+        let kept = blobs_of(&|id| policy.keep_images.contains(id));
+        let remembered = blobs_of(&|id| !policy.images.contains(id));
+        let forgotten = blobs_of(&|id| policy.images.contains(id));
+        let asked = policy.blobs.iter().copied().chain(forgotten.difference(&remembered).copied()).collect();
+        Self { policy, kept, asked }
+    }
+
     /// Why a blob should go, if it should; `left` bytes are in the store then.
-    fn reason(
-        &self,
-        candidate: &Candidate,
-        left: u64,
-        (asked, kept): (&HashSet<BlobId>, &HashSet<BlobId>),
-    ) -> Option<Reason> {
+    fn reason(&self, candidate: &Candidate, left: u64) -> Option<Reason> {
+        let PrunePolicy { keep_images, max_age, max_bytes, .. } = self.policy;
+        let only_images = !keep_images.is_empty() && max_age.is_none() && max_bytes.is_none();
+        let only_images = only_images && self.policy.blobs.is_empty() && self.policy.images.is_empty();
         let age = SystemTime::now().duration_since(candidate.used).unwrap_or_default();
-        let only_images = !self.keep_images.is_empty()
-            && self.max_age.is_none()
-            && self.max_bytes.is_none()
-            && self.blobs.is_empty();
         if !candidate.listed {
             Some(Reason::Unlisted)
-        } else if asked.contains(&candidate.blob) {
+        } else if self.asked.contains(&candidate.blob) {
             Some(Reason::Asked)
-        } else if only_images && !kept.contains(&candidate.blob) {
+        } else if only_images && !self.kept.contains(&candidate.blob) {
             Some(Reason::NotKept)
-        } else if self.max_age.is_some_and(|most| age > most) {
+        } else if max_age.is_some_and(|most| age > most) {
             Some(Reason::Age)
-        } else if self.max_bytes.is_some_and(|most| left > most) {
+        } else if max_bytes.is_some_and(|most| left > most) {
             Some(Reason::Size)
         } else {
             None

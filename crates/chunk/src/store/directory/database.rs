@@ -514,4 +514,10 @@ impl Index for Database {
             })
         })
     }
+
+    fn bytes(&self) -> Result<u64, StoreError> {
+        let metadata = std::fs::metadata(&self.path);
+        let failed = |source| StoreError::Io { action: "read", path: self.path.clone(), source };
+        Ok(metadata.map_err(failed)?.len())
+    }
 }

@@ -64,6 +64,23 @@ impl Directory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => create(dir, &marker)?,
             Err(error) => return Err(failed("read", &marker)(error)),
         }
+        Self::begin(dir)
+    }
+
+    /// Opens the store in `dir`, if it is one.
+    pub fn open_existing(dir: &Path) -> Result<Self, StoreError> {
+        let marker = dir.join(MARKER);
+        match fs::read_to_string(&marker) {
+            Ok(text) => check_version(dir, &text)?,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Err(StoreError::NoStore { path: dir.to_owned() });
+            }
+            Err(error) => return Err(failed("read", &marker)(error)),
+        }
+        Self::begin(dir)
+    }
+
+    fn begin(dir: &Path) -> Result<Self, StoreError> {
         let guard = lock(dir, Lock::Shared)?;
         let session = Session::begin(&dir.join("sessions"))?;
         drop(guard);

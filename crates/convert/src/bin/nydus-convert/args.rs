@@ -45,6 +45,9 @@ pub enum Command {
     /// One layer at a time, for build systems
     #[command(subcommand)]
     Layer(crate::layer::Layer),
+    /// The chunk store, where conversions keep finished work: what it has, whether it is sound, removing from it
+    #[command(subcommand)]
+    Store(crate::store_verbs::Store),
     /// List files of an image without mounting it
     Ls(Look),
     /// Print a file of an image without mounting it

@@ -21,7 +21,7 @@ use crate::args::{Check, Cli, Command, Inspect, Look, Output, ToNydus, ToOci};
 use crate::ends::{open_dictionary, open_sink, open_source, open_source_for, open_stream};
 use crate::lower::{self, UsageError};
 use crate::values::show_size;
-use crate::{layer, progress, signals};
+use crate::{layer, progress, signals, store_verbs};
 
 /// Losses that are printed one by one; the JSON report has them all.
 const SHOWN_LOSSES: usize = 20;
@@ -34,6 +34,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Check(args) => run_check(&args),
         Command::Inspect(args) => run_inspect(&args),
         Command::Layer(args) => layer::run(&args),
+        Command::Store(args) => store_verbs::run(&args),
         Command::Ls(args) => run_ls(&args),
         Command::Cat(args) => run_cat(&args),
         Command::MountCmd(args) => args.run(),

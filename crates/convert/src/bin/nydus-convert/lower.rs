@@ -42,6 +42,9 @@ pub enum UsageError {
     /// A list of paths with a line that is none.
     #[error("the paths to fetch first in {}", file.display())]
     Prefetch { file: PathBuf, source: PrefetchError },
+    /// Nothing says where the chunk store is.
+    #[error("there is neither HOME nor XDG_CACHE_HOME: name the chunk store by --store")]
+    NoStoreDirectory,
     /// A target pinned to a digest that nobody can know yet.
     #[error("{reference}: a target cannot be pinned to a digest")]
     PinnedTarget { reference: String },

@@ -11,6 +11,7 @@ mod progress;
 mod registries;
 mod signals;
 mod store;
+mod store_verbs;
 mod streams;
 mod values;
 

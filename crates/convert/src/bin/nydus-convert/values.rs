@@ -1,5 +1,7 @@
 //! Values as people type them: sizes, compressors, annotations.
 
+use std::time::Duration;
+
 use nydus_convert::rafs::{ChunkSize, Digester};
 use nydus_convert::{Compression, CompressionError, Layers};
 
@@ -22,6 +24,31 @@ pub fn size(text: &str) -> Result<u64, String> {
     };
     let number: u64 = digits.parse().map_err(|_| problem())?;
     number.checked_mul(1 << shift).ok_or_else(problem)
+}
+
+/// A whole number from 1 to 100, with or without `%`.
+pub fn percent(text: &str) -> Result<u8, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).parse().ok();
+    number
+        .filter(|percent| (1..=100).contains(percent))
+        .ok_or_else(|| format!("'{text}' is not a percentage from 1 to 100"))
+}
+
+/// A time that something was not used for: a number with `s`, `m`, `h`, `d` or `w`.
+pub fn age(text: &str) -> Result<Duration, String> {
+    let problem = || format!("'{text}' is not an age; write it like 30d, 12h or 90m");
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(end);
+    let number: u64 = digits.parse().map_err(|_| problem())?;
+    let seconds = match unit.trim() {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        "w" => 7 * 24 * 60 * 60,
+        _ => return Err(problem()),
+    };
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(problem)
 }
 
 /// A chunk size.
@@ -107,6 +134,24 @@ mod tests {
         }
         for text in ["", "k", "1.5M", "-1", "0xg", "99999999999T", "1 MiB/s"] {
             assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn ages_and_percentages() {
+        for (text, seconds) in
+            [("0s", 0), ("90m", 5400), ("12h", 43_200), ("30d", 2_592_000), ("2w", 1_209_600)]
+        {
+            assert_eq!(age(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "30", "d", "1.5d", "-1d", "1y", "1M", "99999999999999999w"] {
+            assert!(age(text).is_err(), "{text}");
+        }
+        for (text, number) in [("1", 1), ("5%", 5), ("100", 100)] {
+            assert_eq!(percent(text), Ok(number), "{text}");
+        }
+        for text in ["", "0", "101", "2.5", "-1", "%", "300"] {
+            assert!(percent(text).is_err(), "{text}");
         }
     }
 
