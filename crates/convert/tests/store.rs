@@ -12,7 +12,8 @@ use nydus_convert::store::{ChunkStore, VerifyOptions};
 use support::cli::{convert, extract_bootstrap, latest, ok};
 use support::nydusd::Nydusd;
 use support::oci::{Compression, Layer, Layout};
-use support::store::{conversion, convert_with, from_store, layers, sum};
+use support::registry::Registry;
+use support::store::{conversion, convert_with, from_store, layers, storing, sum};
 use support::tars::Tar;
 use support::tools::Tool;
 use support::tree::{Ignore, Tree};
@@ -244,6 +245,35 @@ fn images_share_what_pays() {
             is_right(&second, &target, copied["digest"].as_str().unwrap(), dir.path());
         }
     }
+}
+
+/// What another repository of the registry has is mounted, not sent.
+#[test]
+fn blobs_are_mounted_across_repositories() {
+    support::require!("docker-registry");
+    let dir = tempdir().unwrap();
+    let registry = Registry::start();
+    let convert_to = |source: &Path, name: &str, options: &[&str]| {
+        let mut command = storing();
+        let target = format!("{}/{name}:1", registry.host());
+        command
+            .args(["to-nydus", "-q", "--json", &latest(source), &target, "--store"])
+            .arg(dir.path().join("store"));
+        let output = command.args(options).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        ok(["check", "-q", &target]);
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let mounts = || registry.log().matches("mount=sha256").count();
+    let first = convert_to(&app(dir.path(), 1), "first/app", &[]);
+    assert_eq!(mounts(), 0);
+    let again = convert_to(&app(dir.path(), 1), "second/app", &[]);
+    assert_eq!((from_store(&again), &again["digest"]), (2, &first["digest"]));
+    let of_layers = mounts();
+    assert!(of_layers > 0, "{}", registry.log());
+    // One layer as a whole, and the other's old blob.
+    convert_to(&app(dir.path(), 2), "third/app", &["--dedup", "store"]);
+    assert!(mounts() >= of_layers + 2, "{}", registry.log());
 }
 
 #[test]

@@ -24,6 +24,17 @@ pub trait Sink: Send + Sync {
     /// note that the image needs it.
     fn has(&self, descriptor: &Descriptor) -> Result<bool, Error>;
 
+    /// The registry that this target is a repository of, if it is one.
+    fn host(&self) -> Option<&str> {
+        None
+    }
+
+    /// Takes a blob from another repository of [its registry](Sink::host), without sending it; else `false`, and it has to
+    /// be written.
+    fn mount(&self, _repository: &str, _blob: Blob) -> Result<bool, Error> {
+        Ok(false)
+    }
+
     /// Whether this target may be able to [adopt](Sink::adopt) a file.
     fn can_adopt(&self, _file: &Path) -> bool {
         false

@@ -18,6 +18,7 @@ mod record;
 mod saving;
 mod tee;
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -26,7 +27,7 @@ use nydus_convert_chunk::store::{
     ChunkClass, ChunkStore, Description, Forms, Object, Snapshot, StoreError, StoredImage, StoredLayer,
 };
 use nydus_convert_chunk::{FinishedBlob, ReadAt};
-use nydus_convert_oci::{self as oci, Digest, ErrorKind, Sink};
+use nydus_convert_oci::{self as oci, Digest, ErrorKind, Reference, Sink};
 use nydus_convert_rafs::BlobId;
 
 use crate::error::{Error, LayerFailure};
@@ -39,6 +40,8 @@ pub(crate) use lower::Lower;
 pub(crate) use saving::that_pay;
 pub(crate) use tee::Tee;
 
+/// Repositories that are asked for one blob before it is sent.
+const MAX_MOUNTS: usize = 3;
 /// Bytes moved at once.
 const PIECE: usize = 1 << 20;
 
@@ -110,7 +113,7 @@ impl Reuse {
             }
         }
         let blob = oci::Blob { digest: Digest::from_sha256(stored.blob.0), size: stored.size };
-        let is_there = bring_layer(&stored, blob, sink)?;
+        let is_there = self.is_mounted(stored.blob, blob, sink)? || bring_layer(&stored, blob, sink)?;
         let converted = record::read(&stored.body, blob, stored.description.blob);
         match converted {
             Some(converted) if is_there => Ok(Some(converted)),
@@ -154,7 +157,9 @@ impl Reuse {
         let data = self.store.objects().open(name)?.ok_or_else(lost)?;
         let size = data.size().map_err(|source| StoreError::Object { action: "read", name, source })?;
         let blob = oci::Blob { digest: Digest::from_sha256(id.0), size };
-        let is_sound = copy_blob(&data, blob, sink).map_err(|failure| match failure {
+        let brought =
+            self.is_mounted(id, blob, sink).and_then(|done| Ok(done || copy_blob(&data, blob, sink)?));
+        let is_sound = brought.map_err(|failure| match failure {
             LayerFailure::Source(error) => Error::Oci(error),
             LayerFailure::Store(error) => Error::Store(error),
             _ => lost(),
@@ -164,6 +169,26 @@ impl Reuse {
         }
         self.store.forget(id)?;
         Err(lost())
+    }
+
+    /// Whether the sink has a blob, or can take it from a repository of its registry that an image of the store went to.
+    fn is_mounted(&self, id: BlobId, blob: oci::Blob, sink: &dyn Sink) -> Result<bool, LayerFailure> {
+        let Some(host) = sink.host() else { return Ok(false) };
+        if sink.has(&oci::nydus::blob_descriptor(blob))? {
+            return Ok(true);
+        }
+        let mut tried = BTreeSet::new();
+        for image in self.store.images()?.iter().filter(|image| image.blobs.contains(&id)) {
+            let Ok(Reference::Registry(name)) = image.name.parse() else { continue };
+            if name.host == host
+                && tried.insert(name.repository.clone())
+                && tried.len() <= MAX_MOUNTS
+                && sink.mount(&name.repository, blob)?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Says which images the blobs were made for that are used beside the layers' own.

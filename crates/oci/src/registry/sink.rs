@@ -31,6 +31,8 @@ pub struct RegistrySink {
     staging: PathBuf,
     /// The tag, or the digest the name has.
     reference: Option<String>,
+    host: String,
+    repository: String,
     mount_from: Option<String>,
     uploads: Arc<Uploads>,
     /// Manifests and indexes in the order written: whatever one names comes before it.
@@ -55,6 +57,8 @@ impl RegistrySink {
             client,
             staging: options.staging(),
             reference: name.tag.clone().or_else(|| name.digest.map(|digest| digest.to_string())),
+            host: name.host.clone(),
+            repository: name.repository.clone(),
             mount_from: source.map(|source| source.repository.clone()),
             manifests: Mutex::default(),
         })
@@ -156,6 +160,18 @@ impl Sink for RegistrySink {
         Ok(descriptor)
     }
 
+    fn host(&self) -> Option<&str> {
+        Some(&self.host)
+    }
+
+    fn mount(&self, repository: &str, blob: Blob) -> Result<bool, Error> {
+        let mounted = repository != self.repository && mount(&self.client, &blob.digest, repository)?;
+        if mounted {
+            self.uploads.note(blob.digest);
+        }
+        Ok(mounted)
+    }
+
     fn copy(&self, source: &dyn Source, descriptor: &Descriptor) -> Result<(), Error> {
         if self.has(descriptor)? {
             return Ok(());
@@ -164,10 +180,10 @@ impl Sink for RegistrySink {
             self.keep(descriptor.clone(), source.read(descriptor, MAX_MANIFEST)?);
             return Ok(());
         }
+        let blob = Blob { digest: descriptor.digest, size: descriptor.size };
         if let Some(from) = &self.mount_from
-            && mount(&self.client, &descriptor.digest, from)?
+            && self.mount(from, blob)?
         {
-            self.uploads.note(descriptor.digest);
             return Ok(());
         }
         copy_content(self, source, descriptor)
