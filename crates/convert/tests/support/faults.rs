@@ -41,9 +41,14 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Whether it takes an answer with a body.
-    fn is_of_answers(self) -> bool {
-        matches!(self, Fault::Truncated | Fault::Flipped | Fault::Drip)
+    fn befalls(self, request: &Request) -> bool {
+        match self {
+            // These take an answer with a body.
+            Fault::Truncated | Fault::Flipped | Fault::Drip => request.method == "GET",
+            Fault::HalfSent => !request.body.is_empty(),
+            Fault::Vanished => request.path.contains("/uploads/") && request.method != "POST",
+            _ => true,
+        }
     }
 }
 
@@ -65,7 +70,7 @@ const ALL: [Fault; 10] = [
 pub struct Weather {
     /// Where the dice start.
     pub seed: u64,
-    /// Faults in a thousand requests.
+    /// Faults in a thousand requests; twice as many where something is read.
     pub per_mille: u64,
     /// If given, only this one.
     pub only: Option<Fault>,
@@ -141,8 +146,7 @@ impl Proxy {
         self.address.to_string()
     }
 
-    /// Everything that went wrong, and with requests of which method. What was drawn for a request that it cannot befall is
-    /// not in it.
+    /// Everything that went wrong, and with requests of which method.
     pub fn happened(&self) -> Vec<(Fault, String)> {
         self.shared.happened.lock().unwrap().clone()
     }
@@ -168,11 +172,19 @@ impl Shared {
         (state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % sides
     }
 
-    fn draw(&self) -> Option<Fault> {
-        if self.roll(1000) >= self.weather.per_mille {
+    /// One of the faults that can befall the request, or none. Reading takes few requests, so it is tried harder.
+    fn draw(&self, request: &Request) -> Option<Fault> {
+        let chance = self.weather.per_mille * if request.method == "GET" { 2 } else { 1 };
+        if self.roll(1000) >= chance {
             return None;
         }
-        Some(self.weather.only.unwrap_or(ALL[self.roll(ALL.len() as u64) as usize]))
+        let possible =
+            |fault: &Fault| fault.befalls(request) && self.weather.only.is_none_or(|only| only == *fault);
+        let faults: Vec<Fault> = ALL.into_iter().filter(possible).collect();
+        match faults.len() as u64 {
+            0 => None,
+            sides => Some(faults[self.roll(sides) as usize]),
+        }
     }
 
     fn note(&self, fault: Fault, request: &Request) {
@@ -191,7 +203,7 @@ impl Shared {
             let status = if self.weather.seed % 2 == 1 { "403 Forbidden" } else { "503 Service Unavailable" };
             return answer(&mut stream, status, "", "{}");
         }
-        let fault = self.draw();
+        let fault = self.draw(&request);
         if fault == Some(Fault::Expired) {
             self.note(Fault::Expired, &request);
             self.token.fetch_add(1, Ordering::Relaxed);
@@ -205,14 +217,8 @@ impl Shared {
         if !request.body.is_empty() && request.content_type().is_none() {
             return answer(&mut stream, "415 Unsupported Media Type", "", "{}");
         }
-        let begun = request.path.contains("/uploads/") && request.method != "POST";
-        let fault = fault.filter(|fault| match fault {
-            Fault::Expired => false,
-            Fault::Vanished => begun,
-            Fault::HalfSent => !request.body.is_empty(),
-            _ => true,
-        });
-        if let Some(fault) = fault.filter(|fault| !fault.is_of_answers()) {
+        let fault = fault.filter(|fault| *fault != Fault::Expired);
+        if let Some(fault) = fault {
             self.note(fault, &request);
         }
         match fault {
@@ -249,9 +255,6 @@ impl Shared {
         registry.read_to_end(&mut whole)?;
         let split = whole.windows(4).position(|four| four == b"\r\n\r\n").map_or(whole.len(), |at| at + 4);
         let (head, body) = whole.split_at_mut(split);
-        if let Some(fault) = fault.filter(|fault| fault.is_of_answers() && !body.is_empty()) {
-            self.note(fault, request);
-        }
         match fault {
             Some(Fault::LostAnswer) => Ok(()),
             Some(Fault::Truncated) => {
