@@ -38,6 +38,11 @@ pub enum PrefetchError {
 }
 
 impl Prefetch {
+    /// The paths in their order, of which none is equal to or below an earlier one.
+    pub(crate) fn patterns(&self) -> &[EntryPath] {
+        &self.patterns
+    }
+
     /// Reads a list with one absolute path per line. Empty lines mean nothing.
     pub fn parse(list: &[u8]) -> Result<Self, PrefetchError> {
         let mut parsed = Self::default();

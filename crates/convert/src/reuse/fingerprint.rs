@@ -67,8 +67,9 @@ pub(super) fn class(fs: &FsOptions) -> ChunkClass {
 pub(super) fn of_layers(options: &ToNydusOptions) -> String {
     let ToNydusOptions { fs, replay, fidelity, prefetch, resources, .. } = options;
     format!(
-        "{}\nreplay {replay:?} fidelity {fidelity:?} largest {}\nprefetch {prefetch:?}\n",
+        "{}\nreplay {replay:?} fidelity {fidelity:?} largest {}\nprefetch {:?}\n",
         class(fs),
-        resources.max_layer_size
+        resources.max_layer_size,
+        prefetch.patterns()
     )
 }
