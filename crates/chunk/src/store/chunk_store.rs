@@ -230,6 +230,12 @@ impl ChunkStore {
         Ok(Some(StoredLayer { blob, size, data, file, check, description, body }))
     }
 
+    /// Keeps a blob from being removed as long as the store is open, also one that is yet to come.
+    pub fn hold(&self, id: BlobId) -> Result<(), StoreError> {
+        let _guard = self.objects.publishing()?;
+        self.objects.hold(id)
+    }
+
     /// Looks for chunks of a class, in the blobs that a snapshot has, or all.
     pub fn forms(&self, class: &ChunkClass, snapshot: Option<Snapshot>) -> Forms {
         let before = snapshot.map_or(BlobNumber(u32::MAX), Snapshot::before);

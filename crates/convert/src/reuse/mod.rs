@@ -24,10 +24,11 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use nydus_convert_chunk::store::{
-    ChunkClass, ChunkStore, Description, Forms, Object, Snapshot, StoreError, StoredImage, StoredLayer,
+    ChunkClass, ChunkStore, Description, Forms, Object, ObjectName, Snapshot, StoreError, StoredImage,
+    StoredLayer,
 };
 use nydus_convert_chunk::{FinishedBlob, ReadAt};
-use nydus_convert_oci::{self as oci, Digest, ErrorKind, Reference, Sink};
+use nydus_convert_oci::{self as oci, Digest, ErrorKind, PrehashedBlobWriter, Reference, Sink};
 use nydus_convert_rafs::BlobId;
 
 use crate::error::{Error, LayerFailure};
@@ -88,8 +89,14 @@ impl Reuse {
         Arc::new(self.store.forms(&self.class, snapshot))
     }
 
-    /// The blob of a layer in the making.
-    pub fn tee<W: Write>(&self, inner: W) -> Result<Tee<W>, StoreError> {
+    /// The blob of a layer in the making. A sink that can take it from the store is not written to.
+    pub fn tee(&self, sink: &dyn Sink) -> Result<Tee<PrehashedBlobWriter>, LayerFailure> {
+        let place = self.store.objects().file(ObjectName::blob(BlobId([0; 32])));
+        let there = place.as_deref().and_then(|file| file.ancestors().find(|above| above.exists()));
+        let inner = match there.is_some_and(|there| sink.can_adopt(there)) {
+            true => None,
+            false => Some(sink.blob()?.prehashed()),
+        };
         Ok(Tee::new(inner, Some(self.store.begin()?)))
     }
 
@@ -124,36 +131,63 @@ impl Reuse {
         }
     }
 
-    /// Keeps what a layer became; as a layer only if it has a key. Blobs that turned out to be damaged are forgotten before.
-    pub fn publish<W>(
+    /// Keeps what a layer became, as a layer only if it has a key, and ends its blob in the sink. Blobs that turned out to be
+    /// damaged are forgotten before.
+    pub fn publish(
         &self,
-        tee: Tee<W>,
+        tee: Tee<PrehashedBlobWriter>,
         (finished, forms): (&FinishedBlob, Option<&Forms>),
-        layer: Option<&LayerIdentity>,
-        converted: &ConvertedLayer,
-    ) -> Result<W, StoreError> {
+        (layer, converted): (Option<&LayerIdentity>, &ConvertedLayer),
+        sink: &dyn Sink,
+    ) -> Result<(), LayerFailure> {
         for id in forms.map(Forms::all_damaged).unwrap_or_default() {
             self.store.forget(id)?;
         }
+        let blob = converted.blob;
         let (inner, copy) = tee.into_parts();
-        let Some((copy, check)) = copy else { return Ok(inner) };
-        let description = Description {
-            class: self.class.clone(),
-            blob: converted.merge.blob.clone(),
-            checks: finished.checks.clone(),
-        };
-        let body = record::write(converted);
-        // Under the widest scope the blob depends on what the store has.
-        let layer = layer.filter(|_| self.options.dedup != Dedup::Store);
-        let layer = layer.map(|layer| layer.key(&self.fingerprint)).zip(body.as_deref());
-        self.store.publish((finished.id, finished.size, check), copy, &description, layer)?;
-        Ok(inner)
+        if inner.is_none() {
+            self.store.hold(finished.id)?;
+        }
+        if let Some((copy, check)) = copy {
+            let description = Description {
+                class: self.class.clone(),
+                blob: converted.merge.blob.clone(),
+                checks: finished.checks.clone(),
+            };
+            let body = record::write(converted);
+            // Under the widest scope the blob depends on what the store has.
+            let layer = layer.filter(|_| self.options.dedup != Dedup::Store);
+            let layer = layer.map(|layer| layer.key(&self.fingerprint)).zip(body.as_deref());
+            self.store.publish((finished.id, finished.size, check), copy, &description, layer)?;
+        }
+        match inner {
+            Some(inner) => drop(inner.finish_as(blob.digest, blob.size)?),
+            None => self.hand_over(finished.id, blob, sink)?,
+        }
+        Ok(())
+    }
+
+    /// Gives the sink a blob that was just published.
+    fn hand_over(&self, id: BlobId, blob: oci::Blob, sink: &dyn Sink) -> Result<(), LayerFailure> {
+        let name = ObjectName::blob(id);
+        if let Some(file) = self.store.objects().file(name)
+            && sink.adopt(&file, blob)?
+        {
+            return Ok(());
+        }
+        let failed = |source| StoreError::Object { action: "read", name, source };
+        let gone = || failed(std::io::ErrorKind::NotFound.into());
+        let data = self.store.objects().open(name)?.ok_or_else(gone)?;
+        match copy_blob(&data, blob, sink)? {
+            true => Ok(()),
+            false => Err(failed(std::io::ErrorKind::InvalidData.into()).into()),
+        }
     }
 
     /// Brings a blob of the store into the sink.
     pub fn bring(&self, id: BlobId, sink: &dyn Sink) -> Result<oci::Blob, Error> {
         let lost = || Error::StoredBlob { id };
-        let name = nydus_convert_chunk::store::ObjectName::blob(id);
+        let name = ObjectName::blob(id);
         let data = self.store.objects().open(name)?.ok_or_else(lost)?;
         let size = data.size().map_err(|source| StoreError::Object { action: "read", name, source })?;
         let blob = oci::Blob { digest: Digest::from_sha256(id.0), size };

@@ -213,10 +213,9 @@ impl<'a> LayerRun<'a> {
         let buffers = Buffers::new(window_bytes);
         let mut entries = Entries::new(plain, buffers.clone(), options);
 
-        let sink = self.sink.blob()?.prehashed();
         let tee = match self.reuse {
-            Some(reuse) => reuse.tee(sink)?,
-            None => Tee::new(sink, None),
+            Some(reuse) => reuse.tee(self.sink)?,
+            None => Tee::new(Some(self.sink.blob()?.prehashed()), None),
         };
         let mut writer = BlobWriter::new(tee, self.blob_options());
         let groups = entries.by_ref().inspect(|_| self.observer.layer_advanced(label, advanced.take()));
@@ -278,14 +277,18 @@ impl<'a> LayerRun<'a> {
             tar: None,
             from_store: false,
         };
-        let sink = match self.reuse {
+        match self.reuse {
             Some(reuse) => {
-                let kept = (self.dictionary.is_none()).then(|| unread.key(diff_id));
-                reuse.publish(tee, (&finished, forms.as_deref()), kept.as_ref(), &converted)?
+                let key = self.dictionary.is_none().then(|| unread.key(diff_id));
+                let made = (key.as_ref(), &converted);
+                reuse.publish(tee, (&finished, forms.as_deref()), made, self.sink)?;
             }
-            None => tee.into_parts().0,
-        };
-        sink.finish_as(blob.digest, blob.size)?;
+            None => {
+                if let (Some(sink), _) = tee.into_parts() {
+                    sink.finish_as(blob.digest, blob.size)?;
+                }
+            }
+        }
         Ok(converted)
     }
 
