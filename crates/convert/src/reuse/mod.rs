@@ -2,7 +2,7 @@
 //! if asked for, blobs that images can share.
 //!
 //! ```text
-//!   layer ──► key ──► store has it? ── yes ──► blob copied into the sink, tree read: nothing else is done
+//!   layer ──► key ──► store has it? ── yes ──► blob linked, mounted or copied into the sink, tree read: nothing else
 //!                          │ no
 //!                          ▼
 //!                       packing ──► chunk: store has it? ── yes ──► its stored form is copied, or referred to
