@@ -89,17 +89,25 @@ pub fn write_large(mut out: impl Write, size: u64) -> io::Result<()> {
     out.flush()
 }
 
-/// Writes an OCI layout `dir` whose only image, `latest`, has the plain tar `layer` as its only layer.
+/// Writes an OCI layout `dir` whose only image, `latest`, has `layer` as its only layer: a tar, plain or compressed by gzip.
 pub fn write_layout(dir: &Path, layer: &[u8]) -> io::Result<()> {
+    let (suffix, diff_id) = match layer {
+        [0x1f, 0x8b, ..] => {
+            let mut plain = Hash(Sha256::new());
+            io::copy(&mut flate2::bufread::MultiGzDecoder::new(layer), &mut plain)?;
+            ("+gzip", hex(&plain.0.finalize()))
+        }
+        _ => ("", hex(&Sha256::digest(layer))),
+    };
     let blobs = dir.join("blobs/sha256");
     fs::create_dir_all(&blobs)?;
     let put = |media_type: &str, bytes: &[u8]| -> io::Result<serde_json::Value> {
-        let digest: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = hex(&Sha256::digest(bytes));
         fs::write(blobs.join(&digest), bytes)?;
         Ok(json!({ "mediaType": media_type, "digest": format!("sha256:{digest}"), "size": bytes.len() }))
     };
-    let layer = put("application/vnd.oci.image.layer.v1.tar", layer)?;
-    let rootfs = json!({ "type": "layers", "diff_ids": [layer["digest"]] });
+    let layer = put(&format!("application/vnd.oci.image.layer.v1.tar{suffix}"), layer)?;
+    let rootfs = json!({ "type": "layers", "diff_ids": [format!("sha256:{diff_id}")] });
     let config = json!({ "os": "linux", "architecture": "amd64", "rootfs": rootfs }).to_string();
     let config = put("application/vnd.oci.image.config.v1+json", config.as_bytes())?;
     let media_type = "application/vnd.oci.image.manifest.v1+json";
@@ -110,4 +118,23 @@ pub fn write_layout(dir: &Path, layer: &[u8]) -> io::Result<()> {
     manifest["annotations"] = json!({ "org.opencontainers.image.ref.name": "latest" });
     fs::write(dir.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#)?;
     fs::write(dir.join("index.json"), json!({ "schemaVersion": 2, "manifests": [manifest] }).to_string())
+}
+
+/// Takes bytes and keeps their digest.
+struct Hash(Sha256);
+
+impl Write for Hash {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Lower-case hex.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
