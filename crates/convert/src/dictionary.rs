@@ -20,9 +20,9 @@ use thiserror::Error;
 
 use crate::error::{Error, Kind, NydusError};
 use crate::images::{self, FoundKind};
+use crate::layer::elsewhere::Used;
 use crate::nydus_image::{find_layer, read_versioned_bootstrap};
 use crate::options::{FsOptions, PlatformFilter};
-use crate::to_nydus::elsewhere::Used;
 
 /// Features of blobs whose chunks do not lie in the blob one by one or in batches.
 const UNUSABLE: BlobFeatures =

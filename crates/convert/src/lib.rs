@@ -28,6 +28,7 @@ mod error;
 mod images;
 pub mod inspect;
 mod kernel;
+mod layer;
 pub mod layer_verbs;
 mod list;
 mod nydus_image;
@@ -56,6 +57,7 @@ pub use check::check;
 pub use dictionary::{ChunkDictionary, DictionaryError};
 pub use error::{Error, Kind, LayerFailure, NydusError};
 pub use kernel::{KernelMount, kernel_mount};
+pub use layer::{Lost, LostEntry, MergeLayer};
 pub use list::{Listed, open_nydus};
 pub use nydus_convert_chunk::{Compression, CompressionError, ZstdLevel};
 pub use nydus_image::NydusImage;
@@ -71,5 +73,5 @@ pub use report::{
     SharedReport, ToNydusReport, ToOciReport, ToolReport, UnpackReport, WayBack,
 };
 pub use rootfs::{Rootfs, RootfsError};
-pub use to_nydus::{Lost, LostEntry, MergeError, MergeLayer, merge, to_nydus, to_nydus_stream};
+pub use to_nydus::{MergeError, merge, to_nydus, to_nydus_stream};
 pub use to_oci::to_oci;

@@ -9,13 +9,12 @@ use super::error::VerbError;
 use super::streams::{StreamSink, StreamSource};
 use crate::dictionary::{ChunkDictionary, DictionaryError};
 use crate::error::{Error, LayerFailure};
+use crate::layer::{ConvertedLayer, Form, LayerInput, LayerRun, Packed};
 use crate::observer::{LayerLabel, Observer, Stop};
 use crate::options::{Dedup, Fidelity, FsOptions, Replay, Resources};
 use crate::prefetch::Prefetch;
 use crate::report::{LossReport, PackReport, SCHEMA_VERSION, ToolReport};
-use crate::reuse::Lower;
-use crate::to_nydus::layer::{ConvertedLayer, LayerRun};
-use crate::to_nydus::unread::Unread;
+use crate::reuse::Below;
 
 /// Everything that `pack_layer` can be told.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -40,10 +39,18 @@ pub struct PackLayerOptions {
 }
 
 impl PackLayerOptions {
-    /// The file system with what follows from the rest.
-    fn effective_fs(&self) -> FsOptions {
-        let FsOptions { chunk_size, .. } = self.fs;
-        if self.oci_ref { FsOptions { chunk_size, ..FsOptions::default() } } else { self.fs }
+    /// What the layer becomes.
+    fn form(&self) -> Form<'_> {
+        if self.oci_ref {
+            return Form::Referred(self.fs.chunk_size);
+        }
+        Form::Packed(Packed {
+            fs: self.fs,
+            fidelity: self.fidelity,
+            dictionary: self.chunk_dict.as_ref(),
+            dedup: Dedup::Layer,
+            reuse: None,
+        })
     }
 }
 
@@ -75,14 +82,8 @@ pub fn pack_layer(
     let run = LayerRun {
         source: &source,
         sink: &sink,
-        fs: options.effective_fs(),
-        oci_ref: options.oci_ref,
-        tarfs: false,
+        form: options.form(),
         replay: options.replay,
-        fidelity: options.fidelity,
-        dictionary: options.chunk_dict.as_ref(),
-        dedup: Dedup::Layer,
-        reuse: None,
         prefetch: &options.prefetch,
         tmpdir: options.tmpdir.as_deref(),
         // All of the memory is this layer's.
@@ -93,9 +94,9 @@ pub fn pack_layer(
     };
     let label = LayerLabel { platform: None, number: 1, count: 1, digest: name.to_owned(), size: 0 };
     let placeholder = nydus_convert_oci::Source::root(&source);
-    let unread = Unread::Stream { placeholder, read: &|| source.read_so_far() };
+    let input = LayerInput::Stream { placeholder, read: &|| source.read_so_far() };
     let packed =
-        run.convert(&unread, &label, &Lower::default(), &|| false).map_err(|failure| match failure {
+        run.convert(&input, &label, &Below::default(), &|| false).map_err(|failure| match failure {
             LayerFailure::Interrupted { signal } => Error::Interrupted { signal },
             failure => VerbError::Layer { name: name.to_owned(), source: Box::new(failure) }.into(),
         })?;

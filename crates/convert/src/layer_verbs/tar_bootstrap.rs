@@ -7,11 +7,11 @@ use nydus_convert_rafs::{self as rafs, BlobId, ChunkSize, FsVersion, Image};
 
 use super::error::VerbError;
 use crate::error::{Error, LayerFailure};
+use crate::layer::plain_tar::{self, Bounds, ReadTar};
 use crate::observer::Stop;
 use crate::options::{Fidelity, Resources};
 use crate::prefetch::Prefetch;
 use crate::report::LossReport;
-use crate::to_nydus::tarfs::{self, Bounds, ReadTar};
 
 /// Everything that `bootstrap_of_tar` can be told.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -75,19 +75,19 @@ fn make(
     };
     let hasher = options.blob_id.is_none().then(|| Hasher::new(Algorithm::Sha256));
     let hashed = Counted { inner: tar, hasher, count: 0 };
-    let ReadTar { source, mut contents, lengths } = tarfs::read_tar(hashed, &bounds, &proceed, || ())?;
+    let ReadTar { source, mut contents, lengths } = plain_tar::read_tar(hashed, &bounds, &proceed, || ())?;
     let digest = source.hasher.map(Hasher::finish);
     let id =
         options.blob_id.or_else(|| digest.as_ref().and_then(|digest: &Digest| digest.hex().parse().ok()));
     let id = id.ok_or(LayerFailure::NoTarfs("its digest is unknown"))?;
-    let blob = tarfs::blob(id, source.count, &contents.offsets, &lengths)?;
+    let blob = plain_tar::blob(id, source.count, &contents.offsets, &lengths)?;
     let prefetch = options.prefetch.entries(contents.tree.tree());
     let image = Image {
         tree: std::mem::take(contents.tree.tree_mut()),
         blobs: blob.into_iter().collect(),
         chunk_size: options.chunk_size,
-        compressor: tarfs::COMPRESSOR,
-        digester: tarfs::DIGESTER,
+        compressor: plain_tar::COMPRESSOR,
+        digester: plain_tar::DIGESTER,
         tarfs: true,
         prefetch,
     };

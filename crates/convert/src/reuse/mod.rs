@@ -12,9 +12,9 @@
 //! ```
 //! The bytes of a result do not depend on what the store has, except under [`Dedup::Store`], which says so.
 
+mod below;
 mod fingerprint;
-mod lower;
-mod record;
+mod saved_layer;
 mod saving;
 mod tee;
 
@@ -32,13 +32,12 @@ use nydus_convert_oci::{self as oci, Digest, ErrorKind, PrehashedBlobWriter, Ref
 use nydus_convert_rafs::BlobId;
 
 use crate::error::{Error, LayerFailure};
+use crate::layer::{ConvertedLayer, LayerIdentity};
 use crate::options::{Dedup, ReuseOptions, ToNydusOptions};
 use crate::report::ImageReport;
-use crate::to_nydus::layer::ConvertedLayer;
 
-pub(crate) use fingerprint::LayerIdentity;
-pub(crate) use lower::Lower;
-pub(crate) use saving::that_pay;
+pub(crate) use below::Below;
+pub(crate) use saving::worth_referring;
 pub(crate) use tee::Tee;
 
 /// Repositories that are asked for one blob before it is sent.
@@ -112,7 +111,9 @@ impl Reuse {
             Dedup::Layer | Dedup::Image => *layer,
             Dedup::Store => LayerIdentity { below: None, ..*layer },
         };
-        let Some(stored) = self.store.find_layer(layer.key(&self.fingerprint))? else { return Ok(None) };
+        let Some(stored) = self.store.find_layer(fingerprint::key(&layer, &self.fingerprint))? else {
+            return Ok(None);
+        };
         if self.options.dedup == Dedup::Store {
             let number = self.store.index().numbers(&[stored.blob])?.pop().flatten();
             if number.is_none_or(|number| number >= self.snapshot.before()) {
@@ -121,7 +122,7 @@ impl Reuse {
         }
         let blob = oci::Blob { digest: Digest::from_sha256(stored.blob.0), size: stored.size };
         let is_there = self.is_mounted(stored.blob, blob, sink)? || bring_layer(&stored, blob, sink)?;
-        let converted = record::read(&stored.body, blob, stored.description.blob);
+        let converted = saved_layer::read(&stored.body, blob, stored.description.blob);
         match converted {
             Some(converted) if is_there => Ok(Some(converted)),
             _ => {
@@ -154,10 +155,10 @@ impl Reuse {
                 blob: converted.merge.blob.clone(),
                 checks: finished.checks.clone(),
             };
-            let body = record::write(converted);
+            let body = saved_layer::write(converted);
             // Under the widest scope the blob depends on what the store has.
             let layer = layer.filter(|_| self.options.dedup != Dedup::Store);
-            let layer = layer.map(|layer| layer.key(&self.fingerprint)).zip(body.as_deref());
+            let layer = layer.map(|layer| fingerprint::key(layer, &self.fingerprint)).zip(body.as_deref());
             self.store.publish((finished.id, finished.size, check), copy, &description, layer)?;
         }
         match inner {

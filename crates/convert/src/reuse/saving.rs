@@ -9,24 +9,24 @@ use nydus_convert_chunk::Saving;
 use nydus_convert_chunk::store::BlobNumber;
 use nydus_convert_rafs::BlobName;
 
-use super::Lower;
+use super::Below;
 use crate::options::ReuseOptions;
 
 /// The blobs that pay: those that the image uses anyway, and of the others those that save most, as many as the image may
 /// still have. `own` are the bytes that the layer stores beside all of these.
-pub(crate) fn that_pay(
+pub(crate) fn worth_referring(
     savings: &[Saving],
     own: u64,
-    lower: &Lower,
+    below: &Below,
     options: &ReuseOptions,
 ) -> BTreeSet<BlobNumber> {
     let (free, mut others): (Vec<&Saving>, Vec<&Saving>) =
-        savings.iter().partition(|saving| lower.uses(BlobName::Id(saving.id)));
+        savings.iter().partition(|saving| below.uses(BlobName::Id(saving.id)));
     let layer = own + savings.iter().map(|saving| saving.stored_bytes).sum::<u64>();
     others.retain(|saving| options.min_saving.is_reached(saving.stored_bytes, layer));
     // Of equal ones the older.
     others.sort_by_key(|saving| (std::cmp::Reverse(saving.stored_bytes), saving.blob));
-    others.truncate(options.max_blobs.saturating_sub(lower.others()));
+    others.truncate(options.max_blobs.saturating_sub(below.others()));
     free.into_iter().chain(others).map(|saving| saving.blob).collect()
 }
 
@@ -47,7 +47,7 @@ mod tests {
             let min_saving: Result<MinSaving, _> = percent.parse();
             let options =
                 ReuseOptions { max_blobs, min_saving: min_saving.unwrap_or_default(), ..Default::default() };
-            let pay = that_pay(&savings, own, &Lower::default(), &options);
+            let pay = worth_referring(&savings, own, &Below::default(), &options);
             pay.into_iter().map(|number| number.0).collect::<Vec<_>>()
         };
         // 5 % of 1000.

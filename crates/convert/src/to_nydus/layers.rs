@@ -4,12 +4,11 @@ use std::collections::HashMap;
 
 use nydus_convert_oci::{Config, Descriptor, DiffId, Manifest};
 
-use super::layer::{ConvertedLayer, LayerRun};
-use super::unread::Unread;
 use crate::error::{Error, LayerFailure};
+use crate::layer::{ConvertedLayer, LayerIdentity, LayerInput, LayerRun};
 use crate::observer::LayerLabel;
 use crate::options::Dedup;
-use crate::reuse::{LayerIdentity, Lower};
+use crate::reuse::Below;
 use crate::side_by_side::side_by_side;
 
 /// What an image's layers are known by, in manifest order: their bytes, what image and manifest say of them, and, where
@@ -46,12 +45,12 @@ pub fn convert_layers(
     let count = manifest.layers.len();
     let in_layer =
         |job: &Job<'_>, failure| Error::in_layer((job.label.number, count), job.layer.digest, failure);
-    if run.dedup != Dedup::Layer {
+    if run.form.is_chained() {
         return one_by_one(run, &jobs, keys, done, in_layer);
     }
     let converted = side_by_side(&jobs, run.resources.parallel_layers, |job, give_up| {
-        let layer = Unread::Listed { layer: job.layer, key: &job.key };
-        run.convert(&layer, &job.label, &Lower::default(), give_up)
+        let layer = LayerInput::Listed { layer: job.layer, key: &job.key };
+        run.convert(&layer, &job.label, &Below::default(), give_up)
     });
     match converted {
         Ok(converted) => done.extend(jobs.iter().map(|job| job.key).zip(converted)),
@@ -71,15 +70,15 @@ fn one_by_one(
     done: &mut HashMap<LayerIdentity, ConvertedLayer>,
     in_layer: impl Fn(&Job<'_>, LayerFailure) -> Error,
 ) -> Result<(), Error> {
-    let mut lower = Lower::default();
+    let mut below = Below::default();
     for key in keys {
         if let Some(job) = jobs.iter().find(|job| job.key == *key && !done.contains_key(key)) {
-            let layer = Unread::Listed { layer: job.layer, key };
-            let converted = run.convert(&layer, &job.label, &lower, &|| false);
+            let layer = LayerInput::Listed { layer: job.layer, key };
+            let converted = run.convert(&layer, &job.label, &below, &|| false);
             done.insert(*key, converted.map_err(|failure| in_layer(job, failure))?);
         }
         if let Some(layer) = done.get(key) {
-            lower.push(&layer.merge);
+            below.push(&layer.merge);
         }
     }
     Ok(())

@@ -4,20 +4,11 @@ use std::collections::HashMap;
 
 use nydus_convert_rafs::{
     Blob, BlobName, ChunkDigest, ChunkRef, ChunkSize, ChunkTable, Compressor, Digester, Image, InodeKind,
-    LayerTree, OverlayError, Tree, limits, overlay,
+    OverlayError, Tree, limits, overlay,
 };
 use thiserror::Error;
 
-/// What merging needs of one layer.
-#[derive(Debug, Clone)]
-pub struct MergeLayer {
-    /// The layer's tree. Its chunk references number the layer's own blob, if there is one, and then `foreign`.
-    pub tree: LayerTree,
-    /// The layer's blob as a merged bootstrap lists it; `None` for a layer without file data of its own.
-    pub blob: Option<Blob>,
-    /// Other blobs that the layer uses, with the chunks that it uses.
-    pub foreign: Vec<Blob>,
-}
+use crate::layer::MergeLayer;
 
 /// Why layers do not make an image.
 #[derive(Debug, Error)]

@@ -1,25 +1,14 @@
 //! OCI → Nydus. Layers run side by side; what is committed is committed in manifest order, and the name comes last.
 //!
 //! ```text
-//!   root ─► index? ─► each image ─► its layers (layer.rs, side by side) ─► merge.rs ─► bootstrap layer, config, manifest
+//!   root ─► index? ─► each image ─► its layers (side by side) ─► merge.rs ─► bootstrap layer, config, manifest
 //!                └──► what is no image: carried along                                   └─► index ─► commit
 //! ```
 
-mod aside;
-pub(crate) mod elsewhere;
-mod entries;
-pub(crate) mod layer;
 mod layers;
 pub(crate) mod merge;
-mod oci_ref;
-mod other_blobs;
 mod streamed;
-mod tape;
-pub(crate) mod tarfs;
-pub(crate) mod unread;
 mod variants;
-mod watch;
-mod way_back;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -34,18 +23,17 @@ use nydus_convert_rafs::{self as rafs, BlobId, BlobName, FsVersion, Image};
 use crate::dictionary::DictionaryError;
 use crate::error::Error;
 use crate::images::{self, Content, Found, FoundKind};
+use crate::layer::{ConvertedLayer, Form, LayerIdentity, LayerRun, LostEntry, Packed};
 use crate::observer::{Observer, Stop};
 use crate::options::{Dedup, Fidelity, IndexForm, Replay, ToNydusOptions};
 use crate::replay::{self, LayerRecord, Origin, OriginIndex, REPLAY, layer_records};
 use crate::report::{
     Action, ImageReport, LayerReport, LossReport, SCHEMA_VERSION, SharedReport, ToNydusReport, ToolReport,
 };
-use crate::reuse::{LayerIdentity, Reuse};
+use crate::reuse::Reuse;
 
-pub use entries::{Lost, LostEntry};
-use layer::{ConvertedLayer, LayerRun};
 use layers::{convert_layers, identities};
-pub use merge::{MergeError, MergeLayer, merge};
+pub use merge::{MergeError, merge};
 pub use streamed::to_nydus_stream;
 
 /// Converts the image or index behind `source` and publishes the result in `sink`.
@@ -62,11 +50,44 @@ pub fn to_nydus(
     let options = &options.effective();
     let pool = Pool::new(options.resources.jobs);
     let reuse = Reuse::new(options)?;
-    let run = LayerRun::new((source, sink.as_ref(), reuse.as_ref()), options, &pool, observer, stop);
+    let run = layer_run((source, sink.as_ref(), reuse.as_ref()), options, &pool, observer, stop);
     let mut conversion = Conversion::new(run, options);
     let root = conversion.convert(source.root(), 0)?;
     let found = conversion.finish(source)?;
     publish(root, found, (source_name, sink, target_name), reuse.as_ref(), stop)
+}
+
+/// What all layers share under these options.
+fn layer_run<'a>(
+    (source, sink, reuse): (&'a dyn Source, &'a dyn Sink, Option<&'a Reuse>),
+    options: &'a ToNydusOptions,
+    pool: &'a Pool,
+    observer: &'a dyn Observer,
+    stop: &'a Stop,
+) -> LayerRun<'a> {
+    let form = match (options.oci_ref, options.tarfs) {
+        (true, _) => Form::Referred(options.fs.chunk_size),
+        (_, true) => Form::PlainTar(options.fs.chunk_size),
+        _ => Form::Packed(Packed {
+            fs: options.fs,
+            fidelity: options.fidelity,
+            dictionary: options.chunk_dict.as_ref(),
+            dedup: options.reuse.dedup,
+            reuse,
+        }),
+    };
+    LayerRun {
+        source,
+        sink,
+        form,
+        replay: options.replay,
+        prefetch: &options.prefetch,
+        tmpdir: options.tmpdir.as_deref(),
+        resources: options.resources,
+        pool,
+        observer,
+        stop,
+    }
 }
 
 /// Whether the options go together.
@@ -317,22 +338,13 @@ impl<'a> Conversion<'a> {
 
         let fs = self.options.fs;
         let merged = layers.iter().map(|layer| layer.merge.clone()).collect();
-        let (compressor, digester) = match (self.options.oci_ref, self.options.tarfs) {
-            (true, _) => (oci_ref::COMPRESSOR, oci_ref::DIGESTER),
-            (_, true) => (tarfs::COMPRESSOR, tarfs::DIGESTER),
-            _ => (fs.compression.compressor(), fs.digester),
-        };
+        let (compressor, digester) = self.run.form.algorithms();
         let mut image = merge(merged, fs.chunk_size, compressor, digester)?;
         image.tarfs = self.options.tarfs;
         self.set_prefetch(found, &mut image);
         let mut bootstrap = Vec::new();
         rafs::write(fs.version, &image, &mut bootstrap).map_err(Error::Bootstrap)?;
-        let blobs = layers.iter().map(|layer| nydus::blob_descriptor(layer.blob));
-        let mut blobs = match (self.options.oci_ref, self.options.tarfs) {
-            (true, _) => oci_ref::describe(blobs, &manifest.layers),
-            (_, true) => tarfs::describe(&layers, &manifest.layers),
-            _ => blobs.collect(),
-        };
+        let mut blobs = self.run.form.describe(&layers, &manifest.layers);
         blobs.extend(self.copy_foreign(&image, &layers)?.into_iter().map(nydus::blob_descriptor));
         let records = layers.iter().filter_map(|layer| layer.tar.as_ref()?.record.as_ref()).collect();
         let written = self.write_image(found, (manifest, &config), blobs, &bootstrap, records)?;
@@ -362,10 +374,10 @@ impl<'a> Conversion<'a> {
             BlobName::Id(id) => seen.insert(id).then_some(id),
             BlobName::ThisBlob => None,
         });
-        let bring = |id| match (&self.options.chunk_dict, self.run.reuse) {
-            (Some(dictionary), _) => dictionary.copy_blob(id, self.run.sink),
-            (None, Some(reuse)) => reuse.bring(id, self.run.sink),
-            (None, None) => Err(Error::StoredBlob { id }),
+        let bring = |id| match self.run.form.packed() {
+            Some(Packed { dictionary: Some(dictionary), .. }) => dictionary.copy_blob(id, self.run.sink),
+            Some(Packed { reuse: Some(reuse), .. }) => reuse.bring(id, self.run.sink),
+            _ => Err(Error::StoredBlob { id }),
         };
         ids.map(bring).collect()
     }

@@ -9,17 +9,16 @@ use std::path::PathBuf;
 use nydus_convert_chunk::ordered::Pool;
 use nydus_convert_oci::{Blob, Compression, LayerSource, ManifestKind, Platform, Reference, Sink, Source};
 
-use super::layer::LayerRun;
 use super::layers::identities;
-use super::unread::Unread;
-use super::{Conversion, check_options, publish};
+use super::{Conversion, check_options, layer_run, publish};
 use crate::error::{Error, LayerFailure};
 use crate::images;
+use crate::layer::{LayerInput, LayerRun};
 use crate::layer_verbs::{StreamSource, VerbError};
 use crate::observer::{LayerLabel, Observer, Stop};
 use crate::options::{Resources, ToNydusOptions};
 use crate::report::ToNydusReport;
-use crate::reuse::{Lower, Reuse};
+use crate::reuse::{Below, Reuse};
 
 /// Converts the image whose one layer is what `layer` gives, and publishes it in `sink`: as
 /// [`to_nydus`](crate::to_nydus) of an [`LayerSource`] for `platform`, but reading forward only, so the layer may be a
@@ -48,14 +47,14 @@ pub fn to_nydus_stream(
     let stream = StreamSource::new(layer);
     let pool = Pool::new(options.resources.jobs);
     let label = LayerLabel { platform: None, number: 1, count: 1, digest: name.clone(), size: 0 };
-    let unread = Unread::Stream { placeholder: stream.root(), read: &|| stream.read_so_far() };
+    let input = LayerInput::Stream { placeholder: stream.root(), read: &|| stream.read_so_far() };
     let reuse = Reuse::new(options)?;
     let ends = (&stream as &dyn Source, sink.as_ref(), reuse.as_ref());
-    let run = LayerRun::new(ends, options, &pool, observer, stop);
+    let run = layer_run(ends, options, &pool, observer, stop);
     // All of the memory is this layer's.
     let resources = Resources { parallel_layers: std::num::NonZeroUsize::MIN, ..options.resources };
     let converted = LayerRun { resources, ..run }
-        .convert(&unread, &label, &Lower::default(), &|| false)
+        .convert(&input, &label, &Below::default(), &|| false)
         .map_err(in_layer)?;
 
     let read = stream.read_so_far();
@@ -63,7 +62,7 @@ pub fn to_nydus_stream(
     let source =
         LayerSource::described(blob, compression, converted.diff_id, &PathBuf::from(&name), platform);
     let mut conversion = Conversion::new(
-        LayerRun::new((&source, sink.as_ref(), reuse.as_ref()), options, &pool, observer, stop),
+        layer_run((&source, sink.as_ref(), reuse.as_ref()), options, &pool, observer, stop),
         options,
     );
     if let (_, ManifestKind::Image(manifest)) = ManifestKind::read(&source, source.root())? {

@@ -5,12 +5,12 @@ use std::collections::{BTreeSet, HashMap};
 use nydus_convert_chunk::ChunkLookup;
 use nydus_convert_rafs::{Blob, BlobName, ChunkDigest, ChunkRef};
 
-use crate::to_nydus::elsewhere::Used;
-use crate::to_nydus::merge::MergeLayer;
+use crate::layer::MergeLayer;
+use crate::layer::elsewhere::Used;
 
 /// Chunks of lower layers by digest and length, the lowest of equal ones.
 #[derive(Debug, Default)]
-pub(crate) struct Lower {
+pub(crate) struct Below {
     /// Of the layers that have chunks of their own.
     blobs: Vec<Blob>,
     chunks: HashMap<(ChunkDigest, u32), ChunkRef>,
@@ -20,7 +20,7 @@ pub(crate) struct Lower {
     others: usize,
 }
 
-impl Lower {
+impl Below {
     /// One more layer.
     pub fn push(&mut self, layer: &MergeLayer) {
         for other in &layer.foreign {
@@ -55,7 +55,7 @@ impl Lower {
 }
 
 /// A look into the layers below.
-impl ChunkLookup for &Lower {
+impl ChunkLookup for &Below {
     fn find(&mut self, digest: &ChunkDigest, length: u32) -> Option<ChunkRef> {
         self.chunks.get(&(*digest, length)).copied()
     }

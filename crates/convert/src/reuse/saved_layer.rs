@@ -12,9 +12,8 @@ use serde::{Deserialize, Serialize};
 use nydus_convert_oci::{Blob as StoredBlob, DiffId};
 use nydus_convert_rafs::{Blob, Chunk, ChunkRef, ChunkTable, InodeKind, LayerTree};
 
+use crate::layer::{ConvertedLayer, MergeLayer};
 use crate::report::ReplayReport;
-use crate::to_nydus::layer::ConvertedLayer;
-use crate::to_nydus::merge::MergeLayer;
 
 /// Level of the frame.
 const LEVEL: i32 = 3;

@@ -11,22 +11,19 @@ use nydus_convert_chunk::{
     Buffers, Numbered, OriginalLayer, PackError, Referring, number_chunks, write_referring,
 };
 use nydus_convert_oci::nydus;
-use nydus_convert_oci::{self as oci, Compression, Descriptor, DiffId, Digest, Watch, decompress_watched};
+use nydus_convert_oci::{self as oci, Compression, Descriptor, Digest, Watch};
 use nydus_convert_rafs::meta::zran::{Context, InContext, Zran};
 use nydus_convert_rafs::{
-    self as rafs, Blob, BlobId, Chunk, ChunkFlags, ChunkRef, Compressor, Digester, FsVersion, Image,
-    LayerTree,
+    self as rafs, Blob, BlobId, Chunk, ChunkFlags, ChunkRef, ChunkSize, Compressor, Digester, FsVersion,
+    Image, LayerTree,
 };
 use nydus_convert_recompress::seek::{self, SeekIndex, Windows};
 
+use super::Task;
+use super::converted::{ConvertedLayer, MergeLayer};
 use super::entries::{Entries, EntryOptions};
-use super::layer::{ConvertedLayer, Counted, LayerRun, PlainTar};
-use super::merge::MergeLayer;
-use super::unread::Unread;
+use super::input::{Inflating, LayerInput};
 use crate::error::LayerFailure;
-use crate::observer::LayerLabel;
-use crate::prefetch::Prefetch;
-use crate::readahead::ReadAhead;
 use crate::report::{ReplayReport, WayBack};
 
 /// What an image of referred layers says of its chunks.
@@ -49,112 +46,87 @@ impl Watch for WindowWatch {
     fn member_end(&mut self) {}
 }
 
-impl LayerRun<'_> {
-    /// As [`LayerRun::convert`], for a layer that is only referred to.
-    pub(super) fn refer_stream(
-        &self,
-        unread: &Unread<'_>,
-        label: &LayerLabel,
-        give_up: &dyn Fn() -> bool,
-    ) -> Result<ConvertedLayer, LayerFailure> {
-        let should_stop = || match self.stop.requested() {
-            Some(signal) => Err(LayerFailure::Interrupted { signal }),
-            None if give_up() => Err(LayerFailure::GivenUp),
-            None => Ok(()),
-        };
-        let (stored, advanced) = Counted::new(self.source.open(unread.descriptor())?);
+/// Writes the blob that says where in the layer files lie.
+pub(super) fn refer(
+    task: &Task<'_>,
+    chunk_size: ChunkSize,
+    input: &LayerInput<'_>,
+) -> Result<ConvertedLayer, LayerFailure> {
+    let run = task.run;
+    let Inflating { tar, compression, progress } = input.open(task, |stored| {
         let (stored, windows) = seek::scan(stored).map_err(LayerFailure::Thread)?;
-        let limit = self.resources.max_layer_size;
-        let plain =
-            decompress_watched(stored, limit, WindowWatch(windows)).map_err(|error| unread.reading(error))?;
-        let compression = plain.compression();
-        if compression == Compression::Zstd {
-            return Err(LayerFailure::CannotRefer("it is compressed with zstd"));
-        }
-        let plain = PlainTar::new(ReadAhead::new(plain).map_err(LayerFailure::Thread)?, true);
-        let window_bytes = self.resources.window_bytes / self.resources.parallel_layers;
-        let options = EntryOptions {
-            version: FsVersion::V6,
-            chunk_size: self.fs.chunk_size,
-            max_content: limit,
-            record: false,
-            salvage: false,
-            // Nothing is moved, so nothing is moved to the front.
-            prefetch: &Prefetch::default(),
-            tmpdir: None,
-            offsets: true,
-            proceed: &should_stop,
-        };
-        let mut entries = Entries::new(plain, Buffers::new(window_bytes), options);
-        let groups = entries.by_ref().inspect(|_| self.observer.layer_advanced(label, advanced.take()));
-        let numbered = number_chunks(self.pool, (window_bytes, self.fs.chunk_size, DIGESTER), groups);
-        let numbered = numbered.map_err(|error: PackError<LayerFailure>| LayerFailure::from(error))?;
-        let (plain, mut contents, _) = entries.finish()?;
-        let (ahead, actual, tar_bytes) = plain.finish();
-        self.observer.layer_advanced(label, advanced.take());
-        let diff_id = match (unread.diff_id().copied(), actual.map(DiffId)) {
-            (Some(expected), Some(actual)) if expected != actual => {
-                return Err(LayerFailure::DiffId { expected, actual });
-            }
-            (Some(known), _) | (None, Some(known)) => known,
-            (None, None) => return Err(LayerFailure::CannotRefer("its digest is unknown")),
-        };
-        let index = ahead.finish().map(|plain| plain.into_watch().0.finish());
-        // A stream that nobody describes is known now that it is read.
-        let original = original(&unread.read())?;
-        let index = index.transpose().map_err(|_| UNKNOWN_STREAM)?.ok_or(UNKNOWN_STREAM)?;
-
-        contents.place_chunks(&numbered.indexes, |index| ChunkRef { blob: 0, index });
-        let (chunks, stored_chunks) = (numbered.indexes.len() as u64, numbered.chunks.len() as u64);
-        let offsets = std::mem::take(&mut contents.offsets);
-        let referring = refer(numbered, &offsets, index.as_ref())?;
-        let tail = write_referring(self.sink.blob()?.prehashed(), original, &referring)?;
-        drop(referring);
-        let (bootstrap, tree) = self.bootstrap_of_referred(contents.tree, tail.blob())?;
-        let (sink, finished) = tail.finish(&bootstrap)?;
-        let blob = sink.finish_as(Digest::from_sha256(finished.id.0), finished.size)?;
-        should_stop()?;
-        if let Unread::Listed { layer, .. } = unread {
-            self.sink.copy(self.source, layer)?;
-        }
-        let method = Some("the layer itself is a part of the image".to_owned());
-        Ok(ConvertedLayer {
-            blob,
-            diff_id,
-            tar_bytes,
-            entries: contents.entries,
-            chunks,
-            stored_chunks,
-            losses: contents.losses,
-            replay: ReplayReport { way_back: WayBack::Proven, method, bytes: 0 },
-            foreign_chunks: 0,
-            copied_chunks: 0,
-            from_store: false,
-            merge: MergeLayer { tree, blob: finished.blob, foreign: Vec::new() },
-            tar: None,
-        })
+        Ok((stored, WindowWatch(windows)))
+    })?;
+    if compression == Compression::Zstd {
+        return Err(LayerFailure::CannotRefer("it is compressed with zstd"));
     }
+    let proceed = || task.proceed();
+    let options = EntryOptions::in_place(chunk_size, run.resources.max_layer_size, &proceed);
+    let mut entries = Entries::new(tar, Buffers::new(run.window()), options);
+    let groups = entries.by_ref().inspect(|_| progress.report());
+    let numbered = number_chunks(run.pool, (run.window(), chunk_size, DIGESTER), groups);
+    let numbered = numbered.map_err(|error: PackError<LayerFailure>| LayerFailure::from(error))?;
+    let (tar, mut contents, _) = entries.finish()?;
+    let (ahead, actual, tar_bytes) = tar.finish();
+    progress.report();
+    let diff_id = input.compare(actual)?;
+    let index = ahead.finish().map(|plain| plain.into_watch().0.finish());
+    // A stream that no manifest describes is known now that it is read.
+    let original = original(&input.read())?;
+    let index = index.transpose().map_err(|_| UNKNOWN_STREAM)?.ok_or(UNKNOWN_STREAM)?;
 
-    fn bootstrap_of_referred(
-        &self,
-        mut layer: LayerTree,
-        blob: Option<&Blob>,
-    ) -> Result<(Vec<u8>, LayerTree), LayerFailure> {
-        let prefetch = self.prefetch.entries(layer.tree());
-        let image = Image {
-            tree: std::mem::take(layer.tree_mut()),
-            blobs: blob.cloned().into_iter().collect(),
-            chunk_size: self.fs.chunk_size,
-            compressor: COMPRESSOR,
-            digester: DIGESTER,
-            tarfs: false,
-            prefetch,
-        };
-        let mut bootstrap = Vec::new();
-        rafs::write(FsVersion::V6, &image, &mut bootstrap)?;
-        *layer.tree_mut() = image.tree;
-        Ok((bootstrap, layer))
+    contents.place_chunks(&numbered.indexes, |index| ChunkRef { blob: 0, index });
+    let (chunks, stored_chunks) = (numbered.indexes.len() as u64, numbered.chunks.len() as u64);
+    let offsets = std::mem::take(&mut contents.offsets);
+    let referring = places(numbered, &offsets, index.as_ref())?;
+    let tail = write_referring(run.sink.blob()?.prehashed(), original, &referring)?;
+    drop(referring);
+    let bootstrap = write_bootstrap(task, chunk_size, &mut contents.tree, tail.blob())?;
+    let (sink, finished) = tail.finish(&bootstrap)?;
+    let blob = sink.finish_as(Digest::from_sha256(finished.id.0), finished.size)?;
+    proceed()?;
+    if let LayerInput::Listed { layer, .. } = input {
+        run.sink.copy(run.source, layer)?;
     }
+    let method = Some("the layer itself is a part of the image".to_owned());
+    Ok(ConvertedLayer {
+        blob,
+        diff_id,
+        tar_bytes,
+        entries: contents.entries,
+        chunks,
+        stored_chunks,
+        losses: contents.losses,
+        replay: ReplayReport { way_back: WayBack::Proven, method, bytes: 0 },
+        foreign_chunks: 0,
+        copied_chunks: 0,
+        from_store: false,
+        merge: MergeLayer { tree: contents.tree, blob: finished.blob, foreign: Vec::new() },
+        tar: None,
+    })
+}
+
+/// The bootstrap of the layer alone. The tree stays: merging needs it.
+fn write_bootstrap(
+    task: &Task<'_>,
+    chunk_size: ChunkSize,
+    layer: &mut LayerTree,
+    blob: Option<&Blob>,
+) -> Result<Vec<u8>, LayerFailure> {
+    let prefetch = task.run.prefetch.entries(layer.tree());
+    let image = Image {
+        tree: std::mem::take(layer.tree_mut()),
+        blobs: blob.cloned().into_iter().collect(),
+        chunk_size,
+        compressor: COMPRESSOR,
+        digester: DIGESTER,
+        tarfs: false,
+        prefetch,
+    };
+    let mut bootstrap = Vec::new();
+    rafs::write(FsVersion::V6, &image, &mut bootstrap)?;
+    *layer.tree_mut() = image.tree;
+    Ok(bootstrap)
 }
 
 /// The blobs of an image: for each layer the one that refers to it, then the layers themselves, each once. Clients take
@@ -186,7 +158,7 @@ fn original(layer: &Descriptor) -> Result<OriginalLayer, LayerFailure> {
 }
 
 /// Says of every chunk where it lies; `offsets` are those of all chunks of the stream in the tar.
-fn refer(numbered: Numbered, offsets: &[u64], index: Option<&SeekIndex>) -> Result<Referring, LayerFailure> {
+fn places(numbered: Numbered, offsets: &[u64], index: Option<&SeekIndex>) -> Result<Referring, LayerFailure> {
     let Numbered { mut chunks, firsts, .. } = numbered;
     let places = firsts.iter().filter_map(|first| offsets.get(*first).copied());
     let Some(index) = index else {

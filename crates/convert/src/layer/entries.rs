@@ -19,42 +19,11 @@ use nydus_convert_rafs::{
     Metadata, limits,
 };
 
-use super::aside::Aside;
+use super::deferred::Deferred;
+use super::loss::{Lost, LostEntry};
 use super::tape::LayerTape;
 use crate::error::LayerFailure;
 use crate::prefetch::Prefetch;
-
-/// Something of an entry that the target format cannot hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LostEntry {
-    /// The entry.
-    pub path: EntryPath,
-    /// What is lost.
-    pub loss: Lost,
-}
-
-/// What is lost of an entry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lost {
-    /// Something of its metadata, or all of it.
-    Inode(Loss),
-    /// The entry is of a type that no file system tree has.
-    TypeFlag(u8),
-    /// The tar cannot be understood from some place on; what follows is kept for the way back alone.
-    Damage(String),
-}
-
-impl std::fmt::Display for Lost {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Inode(loss) => loss.fmt(f),
-            Self::TypeFlag(flag) => {
-                write!(f, "entries of type '{}' are no files", nydus_convert_rafs::display_bytes(&[*flag]))
-            }
-            Self::Damage(problem) => write!(f, "the layer has no files from here on: {problem}"),
-        }
-    }
-}
 
 /// How a layer is read.
 pub struct EntryOptions<'a> {
@@ -68,14 +37,35 @@ pub struct EntryOptions<'a> {
     pub record: bool,
     /// Whether a tar that stops being one is a loss instead of an error. Only with a record: the bytes must go somewhere.
     pub salvage: bool,
-    /// What is to lie in front. If that is anything, what is to lie behind goes into [`Contents::aside`].
-    pub prefetch: &'a Prefetch,
+    /// What is to lie in front. If that is anything, what is to lie behind goes into [`Contents::deferred`].
+    pub prefetch: Option<&'a Prefetch>,
     /// Where temporary files are made.
     pub tmpdir: Option<&'a Path>,
     /// Whether it is told where in the tar every chunk lies. A file that lies there only in part is an error.
     pub offsets: bool,
     /// Says when to stop.
     pub proceed: &'a dyn Fn() -> Result<(), LayerFailure>,
+}
+
+impl<'a> EntryOptions<'a> {
+    /// For a tar whose files stay where they are: nothing is kept for the way back, and nothing is moved to the front.
+    pub fn in_place(
+        chunk_size: ChunkSize,
+        max_content: u64,
+        proceed: &'a dyn Fn() -> Result<(), LayerFailure>,
+    ) -> Self {
+        Self {
+            version: FsVersion::V6,
+            chunk_size,
+            max_content,
+            record: false,
+            salvage: false,
+            prefetch: None,
+            tmpdir: None,
+            offsets: true,
+            proceed,
+        }
+    }
 }
 
 /// Reads a layer; see the module's description.
@@ -119,7 +109,7 @@ pub struct Contents {
     /// Entries of the tar.
     pub entries: u64,
     /// What is to lie behind all that the groups hold.
-    pub aside: Option<Aside>,
+    pub deferred: Option<Deferred>,
     /// Where in the tar every chunk lies, if that was asked for.
     pub offsets: Vec<u64>,
     files: Vec<(InodeId, Range<u64>)>,
@@ -133,7 +123,10 @@ impl<'a, R: Read> Entries<'a, R> {
             reader: LayerReader::with_tape(source, LayerTape::new(options.record)),
             buffers,
             contents: Contents {
-                aside: (!options.prefetch.is_empty()).then(|| Aside::new(options.tmpdir.map(Path::to_owned))),
+                deferred: options
+                    .prefetch
+                    .is_some_and(|prefetch| !prefetch.is_empty())
+                    .then(|| Deferred::new(options.tmpdir.map(Path::to_owned))),
                 ..Contents::default()
             },
             content_left: options.max_content,
@@ -155,7 +148,7 @@ impl<'a, R: Read> Entries<'a, R> {
 
     fn next_group(&mut self) -> Result<Option<Group>, LayerFailure> {
         let mut group = self.buffers.group();
-        let mut put_aside = 0;
+        let mut deferred_bytes = 0;
         // What is read by the caller comes behind everything that the reader passed over before.
         while self.put_unstored(&mut group, self.reading != Reading::Items)? {
             match self.reading {
@@ -169,11 +162,11 @@ impl<'a, R: Read> Entries<'a, R> {
                 Reading::Content { remaining: 0 } => self.reading = Reading::Items,
                 Reading::Content { remaining } => {
                     let length = remaining.min(u64::from(self.options.chunk_size.bytes()));
-                    if !self.in_front && self.contents.aside.is_some() {
-                        self.put_content_aside(length as usize, remaining)?;
-                        put_aside += length as usize;
+                    if !self.in_front && self.contents.deferred.is_some() {
+                        self.defer_content(length as usize, remaining)?;
+                        deferred_bytes += length as usize;
                         // Whoever takes the groups wants to know how far we are.
-                        if put_aside > Group::TARGET {
+                        if deferred_bytes > Group::TARGET {
                             return Ok(Some(group));
                         }
                         continue;
@@ -205,8 +198,8 @@ impl<'a, R: Read> Entries<'a, R> {
                 return Ok(true);
             };
             (self.options.proceed)()?;
-            if let Some(aside) = &mut self.contents.aside {
-                aside.push(self.contents.chunks, &chunk)?;
+            if let Some(deferred) = &mut self.contents.deferred {
+                deferred.push(self.contents.chunks, &chunk)?;
                 self.contents.chunks += 1;
                 continue;
             }
@@ -255,13 +248,13 @@ impl<'a, R: Read> Entries<'a, R> {
         self.content_read(read, length, remaining)
     }
 
-    fn put_content_aside(&mut self, length: usize, remaining: u64) -> Result<(), LayerFailure> {
+    fn defer_content(&mut self, length: usize, remaining: u64) -> Result<(), LayerFailure> {
         (self.options.proceed)()?;
         let is_all_of_file = self.is_all_of_file();
-        let Some(aside) = &mut self.contents.aside else { return Ok(()) };
-        let read = aside.fill(self.contents.chunks, length, |space| self.reader.read_content(space))?;
+        let Some(deferred) = &mut self.contents.deferred else { return Ok(()) };
+        let read = deferred.fill(self.contents.chunks, length, |space| self.reader.read_content(space))?;
         if is_all_of_file {
-            aside.mark_file();
+            deferred.mark_file();
         }
         self.content_read(read, length, remaining)
     }
@@ -286,9 +279,9 @@ impl<'a, R: Read> Entries<'a, R> {
     fn read_unclaimed(&mut self, group: &mut Group) -> Result<(), LayerFailure> {
         (self.options.proceed)()?;
         let length = self.options.chunk_size.bytes() as usize;
-        let read = match &mut self.contents.aside {
-            Some(aside) => {
-                aside.fill(self.contents.chunks, length, |space| self.reader.read_stored(space))?
+        let read = match &mut self.contents.deferred {
+            Some(deferred) => {
+                deferred.fill(self.contents.chunks, length, |space| self.reader.read_stored(space))?
             }
             None => group.fill(length, |space| self.reader.read_stored(space))?,
         };
@@ -338,7 +331,7 @@ impl<'a, R: Read> Entries<'a, R> {
         let id = self.contents.tree.insert(&path, inode).map_err(|source| LayerFailure::at(&path, source))?;
         if size > 0 {
             self.reading = Reading::File { id, size };
-            self.in_front = self.options.prefetch.covers(&path);
+            self.in_front = self.options.prefetch.is_some_and(|prefetch| prefetch.covers(&path));
             self.current = path;
         }
         Ok(())

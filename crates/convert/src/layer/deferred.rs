@@ -23,7 +23,7 @@ const BUFFER: usize = 256 << 10;
 
 /// Chunks put aside; see the module's description.
 #[derive(Debug)]
-pub struct Aside {
+pub struct Deferred {
     dir: Option<PathBuf>,
     /// Made when it is first needed.
     file: Option<BufWriter<File>>,
@@ -42,7 +42,7 @@ struct Kept {
     is_file: bool,
 }
 
-impl Aside {
+impl Deferred {
     /// Nothing yet. The file has no name; it is made in `dir`, or where the system has such files.
     pub const fn new(dir: Option<PathBuf>) -> Self {
         Self { dir, file: None, chunks: Vec::new(), scratch: Vec::new() }
@@ -145,10 +145,10 @@ fn is_within(ranges: &[Range<u64>], number: u64) -> bool {
 }
 
 /// The numbers of chunks in the layer's order: those put aside in their positions, `front` around them.
-fn weave(front: Vec<u32>, aside: impl ExactSizeIterator<Item = (u64, u32)>) -> Vec<u32> {
-    let mut all = Vec::with_capacity(front.len() + aside.len());
+fn weave(front: Vec<u32>, deferred: impl ExactSizeIterator<Item = (u64, u32)>) -> Vec<u32> {
+    let mut all = Vec::with_capacity(front.len() + deferred.len());
     let mut front = front.into_iter();
-    for (position, number) in aside {
+    for (position, number) in deferred {
         // Both count the chunks of one layer, so that none is missing in between.
         all.extend(front.by_ref().take(position as usize - all.len()));
         all.push(number);
@@ -210,12 +210,12 @@ mod tests {
     fn early_ones_come_first_and_all_get_their_numbers() {
         let buffers = Buffers::new(1 << 20);
         // Chunks 0, 3 and 8 of nine are in front; some of the others are long, so that there are several groups.
-        let mut aside = Aside::new(None);
+        let mut deferred = Deferred::new(None);
         for position in [1, 2, 4, 5, 6, 7] {
             let chunk = vec![position as u8; if position % 2 == 0 { 200_000 } else { 10 }];
             match position {
                 2 => assert_eq!(
-                    aside
+                    deferred
                         .fill(2, chunk.len(), |space| {
                             space.copy_from_slice(&chunk);
                             Ok::<_, LayerFailure>(chunk.len())
@@ -223,12 +223,12 @@ mod tests {
                         .unwrap(),
                     200_000
                 ),
-                _ => aside.push(position, &chunk).unwrap(),
+                _ => deferred.push(position, &chunk).unwrap(),
             }
         }
         let front = Packing { indexes: vec![100, 103, 108], new_chunks: 3, ..Packing::default() };
         let mut order = Vec::new();
-        let packing = aside
+        let packing = deferred
             .pack(&buffers, &[2..3, 5..7], front, |groups| {
                 let indexes = numbers(groups);
                 order.push(indexes.clone());
@@ -243,15 +243,15 @@ mod tests {
     #[test]
     fn nothing_put_aside_changes_nothing() {
         let front = Packing { indexes: vec![3, 1], plain_bytes: 7, ..Packing::default() };
-        let mut aside = Aside::new(None);
-        assert_eq!(aside.fill(2, 5, |_| Ok::<_, LayerFailure>(0)).unwrap(), 0);
-        let packing = aside.pack(&Buffers::new(0), &[], front.clone(), |_| unreachable!()).unwrap();
+        let mut deferred = Deferred::new(None);
+        assert_eq!(deferred.fill(2, 5, |_| Ok::<_, LayerFailure>(0)).unwrap(), 0);
+        let packing = deferred.pack(&Buffers::new(0), &[], front.clone(), |_| unreachable!()).unwrap();
         assert_eq!(packing, front);
     }
 
     #[test]
     fn a_directory_that_is_not_there() {
-        let mut aside = Aside::new(Some(PathBuf::from("/nowhere/at/all")));
-        assert!(matches!(aside.push(0, b"x"), Err(LayerFailure::Aside(_))));
+        let mut deferred = Deferred::new(Some(PathBuf::from("/nowhere/at/all")));
+        assert!(matches!(deferred.push(0, b"x"), Err(LayerFailure::Aside(_))));
     }
 }

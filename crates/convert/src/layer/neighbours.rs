@@ -8,16 +8,16 @@ use nydus_convert_chunk::{BlobWriter, Candidates, ChunkLookup, Foreign, Others, 
 use nydus_convert_rafs::{ChunkDigest, ChunkRef, Compressor};
 
 use super::elsewhere::{Elsewhere, Used};
-use super::layer::LayerRun;
+use super::form::Packed;
 use crate::dictionary::ChunkDictionary;
 use crate::error::LayerFailure;
 use crate::options::Dedup;
-use crate::reuse::{Lower, Reuse, that_pay};
+use crate::reuse::{Below, Reuse, worth_referring};
 
 /// Who else has chunks, and what was found there.
-pub struct OtherBlobs<'a> {
+pub struct Neighbours<'a> {
     dictionary: Option<&'a ChunkDictionary>,
-    lower: Option<&'a Lower>,
+    below: Option<&'a Below>,
     reuse: Option<&'a Reuse>,
     forms: Option<Arc<Forms>>,
     candidates: Option<Candidates>,
@@ -29,7 +29,7 @@ pub enum Lookup<'a> {
     /// Images that the user named.
     Dictionary(&'a ChunkDictionary),
     /// The layers below.
-    Lower(&'a Lower),
+    Below(&'a Below),
 }
 
 impl<'a> Lookup<'a> {
@@ -37,7 +37,7 @@ impl<'a> Lookup<'a> {
     fn at(self, hit: ChunkRef) -> Option<Used<'a>> {
         match self {
             Self::Dictionary(dictionary) => dictionary.at(hit),
-            Self::Lower(lower) => lower.at(hit),
+            Self::Below(below) => below.at(hit),
         }
     }
 }
@@ -46,29 +46,29 @@ impl ChunkLookup for Lookup<'_> {
     fn find(&mut self, digest: &ChunkDigest, length: u32) -> Option<ChunkRef> {
         match self {
             Self::Dictionary(dictionary) => dictionary.find(digest, length),
-            Self::Lower(lower) => lower.find(digest, length),
+            Self::Below(below) => below.find(digest, length),
         }
     }
 }
 
-impl<'a> OtherBlobs<'a> {
-    /// What the run allows; `lower` are the layers below.
-    pub fn new(run: &LayerRun<'a>, lower: &'a Lower) -> Self {
-        let refers = run.dedup == Dedup::Store && run.reuse.is_some();
+impl<'a> Neighbours<'a> {
+    /// What is allowed; `below` are the layers below.
+    pub fn new(packed: &Packed<'a>, below: &'a Below) -> Self {
+        let refers = packed.dedup == Dedup::Store && packed.reuse.is_some();
         // Raw chunks are not worth a look, unless it is to do without them.
-        let worth = refers || run.fs.compression.compressor() != Compressor::None;
+        let worth = refers || packed.fs.compression.compressor() != Compressor::None;
         Self {
-            dictionary: run.dictionary,
-            lower: (run.dedup != Dedup::Layer).then_some(lower),
-            reuse: run.reuse,
-            forms: run.reuse.filter(|_| worth).map(Reuse::forms),
+            dictionary: packed.dictionary,
+            below: (packed.dedup != Dedup::Layer).then_some(below),
+            reuse: packed.reuse,
+            forms: packed.reuse.filter(|_| worth).map(Reuse::forms),
             candidates: refers.then(Candidates::default),
         }
     }
 
     /// What is asked chunk by chunk.
     pub fn lookup(&self) -> Option<Lookup<'a>> {
-        self.dictionary.map(Lookup::Dictionary).or(self.lower.map(Lookup::Lower))
+        self.dictionary.map(Lookup::Dictionary).or(self.below.map(Lookup::Below))
     }
 
     /// For one run of packing.
@@ -77,20 +77,20 @@ impl<'a> OtherBlobs<'a> {
     }
 
     /// Decides what stays elsewhere, and writes the rest. `hits` are what the look-ups found.
-    pub fn settle<W: Write>(
+    pub fn resolve<W: Write>(
         self,
         writer: &mut BlobWriter<W>,
         packing: &mut Packing,
         hits: Vec<ChunkRef>,
     ) -> Result<(Elsewhere, Option<Arc<Forms>>), LayerFailure> {
         let lookup = self.lookup();
-        let settled = match (self.candidates, self.reuse, self.lower) {
-            (Some(candidates), Some(reuse), Some(lower)) => {
-                let pay = that_pay(&candidates.savings(), packing.stored, lower, &reuse.options);
+        let settled = match (self.candidates, self.reuse, self.below) {
+            (Some(candidates), Some(reuse), Some(below)) => {
+                let worth = worth_referring(&candidates.savings(), packing.stored, below, &reuse.options);
                 // Below 2²⁴ for every blob that they lie in.
                 let foreign = hits.len() as u32;
                 candidates.settle::<LayerFailure, _>(reuse.store(), writer, packing, foreign, |blob| {
-                    pay.contains(&blob)
+                    worth.contains(&blob)
                 })?
             }
             _ => Default::default(),

@@ -10,24 +10,21 @@ use std::io::{self, Read, Write};
 
 use nydus_convert_chunk::Buffers;
 use nydus_convert_oci::nydus;
-use nydus_convert_oci::{
-    self as oci, Algorithm, Compression, Descriptor, DiffId, PrehashedBlobWriter, decompress_watched,
-};
+use nydus_convert_oci::{self as oci, Algorithm, Compression, Descriptor, DiffId, PrehashedBlobWriter};
 use nydus_convert_rafs::{
     Blob, BlobFeatures, BlobId, BlobName, Chunk, ChunkRef, ChunkSize, CiLocation, Cipher, Compressor,
-    Digester, FsVersion, limits,
+    Digester, limits,
 };
+use nydus_convert_recompress::Identified;
 
+use super::Task;
+use super::converted::{ConvertedLayer, MergeLayer, TarLayer};
+use super::encoder::EncoderWatch;
 use super::entries::{Contents, Entries, EntryOptions};
-use super::layer::{ConvertedLayer, Counted, LayerRun, PlainTar};
-use super::merge::MergeLayer;
-use super::watch::EncoderWatch;
+use super::input::{Inflating, LayerInput};
 use super::way_back::Layer;
 use crate::error::LayerFailure;
-use crate::observer::LayerLabel;
 use crate::options::Replay;
-use crate::prefetch::Prefetch;
-use crate::readahead::ReadAhead;
 use crate::replay::{LayerRecord, Stored};
 use crate::report::{ReplayReport, WayBack};
 
@@ -39,15 +36,6 @@ pub const DIGESTER: Digester = Digester::Sha256;
 const CI_COMPRESSOR: Compressor = Compressor::Lz4Block;
 /// Unit of places in a tar, and of a device.
 const SECTOR: u64 = 512;
-
-/// What the image keeps of a layer that its tar does not tell.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TarLayer {
-    /// How the layer comes back, if that is wanted; its tar record is empty, since the tar is there.
-    pub record: Option<LayerRecord>,
-    /// Whether the layer as it was is a part of the image, too.
-    pub keeps_original: bool,
-}
 
 /// Writes on what is read.
 struct Tee<R> {
@@ -65,79 +53,72 @@ impl<R: Read> Read for Tee<R> {
     }
 }
 
-impl LayerRun<'_> {
-    /// As [`LayerRun::convert`], for a layer that becomes a blob as a plain tar.
-    pub(super) fn tar_stream(
-        &self,
-        layer: &Descriptor,
-        diff_id: &DiffId,
-        label: &LayerLabel,
-        give_up: &dyn Fn() -> bool,
-    ) -> Result<ConvertedLayer, LayerFailure> {
-        let should_stop = || match self.stop.requested() {
-            Some(signal) => Err(LayerFailure::Interrupted { signal }),
-            None if give_up() => Err(LayerFailure::GivenUp),
-            None => Ok(()),
-        };
-        let id = id(diff_id)?;
-        let reading = |error| oci::Error::reading(layer.digest, error);
-        let (stored, advanced) = Counted::new(self.source.open(layer)?);
-        let watch = EncoderWatch::new(matches!(self.replay, Replay::Auto | Replay::Proven), layer.size);
-        let limit = self.resources.max_layer_size;
-        let plain = decompress_watched(stored, limit, watch).map_err(reading)?;
-        let compression = plain.compression();
-        let is_plain = compression == Compression::None;
-        let out = if is_plain { None } else { Some(self.sink.blob()?.prehashed()) };
-        let tee = Tee { inner: ReadAhead::new(plain).map_err(LayerFailure::Thread)?, out };
-        let plain = PlainTar::new(tee, true);
-        let window_bytes = self.resources.window_bytes / self.resources.parallel_layers;
-        let bounds = Bounds { chunk_size: self.fs.chunk_size, window_bytes, max_content: limit };
-        let advance = || self.observer.layer_advanced(label, advanced.take());
-        let ReadTar { source: plain, contents, lengths } = read_tar(plain, &bounds, &should_stop, advance)?;
-        let (Tee { inner: ahead, out }, actual, tar_bytes) = plain.finish();
-        self.observer.layer_advanced(label, advanced.take());
-        if let Some(actual) = actual.map(DiffId).filter(|actual| actual != diff_id) {
-            return Err(LayerFailure::DiffId { expected: *diff_id, actual });
-        }
-        let blob = blob(id, tar_bytes, &contents.offsets, &lengths)?;
+/// Makes the layer's tar a blob.
+pub(super) fn keep(
+    task: &Task<'_>,
+    chunk_size: ChunkSize,
+    input: &LayerInput<'_>,
+) -> Result<ConvertedLayer, LayerFailure> {
+    let LayerInput::Listed { layer, key } = input else {
+        return Err(LayerFailure::NoTarfs("its digest is unknown"));
+    };
+    let (run, id) = (task.run, id(&key.diff_id)?);
+    let watch = EncoderWatch::new(matches!(run.replay, Replay::Auto | Replay::Proven), layer.size);
+    let Inflating { tar, compression, progress } = input.open(task, |stored| Ok((stored, watch)))?;
+    let is_plain = compression == Compression::None;
+    let out = if is_plain { None } else { Some(run.sink.blob()?.prehashed()) };
+    let tar = tar.through(|inner| Tee { inner, out });
+    let max_content = run.resources.max_layer_size;
+    let bounds = Bounds { chunk_size, window_bytes: run.window(), max_content };
+    let proceed = || task.proceed();
+    let ReadTar { source: tar, contents, lengths } = read_tar(tar, &bounds, &proceed, || progress.report())?;
+    let (Tee { inner: ahead, out }, actual, tar_bytes) = tar.finish();
+    progress.report();
+    let diff_id = input.compare(actual)?;
+    let blob = blob(id, tar_bytes, &contents.offsets, &lengths)?;
 
-        let identified = ahead.finish().and_then(|plain| plain.into_watch().finish());
-        let known = Layer { descriptor: layer, diff_id: *diff_id, tar_size: tar_bytes, compression };
-        let decision = match self.replay {
-            Replay::None => None,
-            wanted => Some(known.decide(wanted, identified, (self.source, limit), &should_stop)?),
-        };
-        let (record, replay) = match decision {
-            Some(decision) => {
-                let (record, report) = known.record(Vec::new(), decision);
-                (Some(record), report)
-            }
-            None => (None, ReplayReport { way_back: WayBack::None, method: None, bytes: 0 }),
-        };
-        let keeps_original = record.as_ref().is_some_and(|record| record.stored == Stored::Kept);
-        if is_plain || keeps_original {
-            self.sink.copy(self.source, layer)?;
-        }
-        let stored = match out {
-            Some(out) => out.finish_as(diff_id.0, tar_bytes)?,
-            None => oci::Blob { digest: layer.digest, size: layer.size },
-        };
-        Ok(ConvertedLayer {
-            blob: stored,
-            diff_id: *diff_id,
-            tar_bytes,
-            entries: contents.entries,
-            chunks: lengths.len() as u64,
-            stored_chunks: lengths.len() as u64,
-            losses: contents.losses,
-            replay,
-            foreign_chunks: 0,
-            copied_chunks: 0,
-            from_store: false,
-            merge: MergeLayer { tree: contents.tree, blob, foreign: Vec::new() },
-            tar: Some(TarLayer { record, keeps_original }),
-        })
+    let identified = ahead.finish().and_then(|plain| plain.into_watch().finish());
+    let known = Layer { descriptor: layer, diff_id, tar_size: tar_bytes, compression };
+    let (record, replay) = record(task, &known, identified)?;
+    let keeps_original = record.as_ref().is_some_and(|record| record.stored == Stored::Kept);
+    if is_plain || keeps_original {
+        run.sink.copy(run.source, layer)?;
     }
+    let stored = match out {
+        Some(out) => out.finish_as(diff_id.0, tar_bytes)?,
+        None => oci::Blob { digest: layer.digest, size: layer.size },
+    };
+    Ok(ConvertedLayer {
+        blob: stored,
+        diff_id,
+        tar_bytes,
+        entries: contents.entries,
+        chunks: lengths.len() as u64,
+        stored_chunks: lengths.len() as u64,
+        losses: contents.losses,
+        replay,
+        foreign_chunks: 0,
+        copied_chunks: 0,
+        from_store: false,
+        merge: MergeLayer { tree: contents.tree, blob, foreign: Vec::new() },
+        tar: Some(TarLayer { record, keeps_original }),
+    })
+}
+
+/// What is kept for the way back, beside the tar.
+fn record(
+    task: &Task<'_>,
+    layer: &Layer<'_>,
+    identified: Option<Identified>,
+) -> Result<(Option<LayerRecord>, ReplayReport), LayerFailure> {
+    let run = task.run;
+    if run.replay == Replay::None {
+        return Ok((None, ReplayReport { way_back: WayBack::None, method: None, bytes: 0 }));
+    }
+    let source = (run.source, run.resources.max_layer_size);
+    let decision = layer.decide(run.replay, identified, source, &|| task.proceed())?;
+    let (record, report) = layer.record(Vec::new(), decision);
+    Ok((Some(record), report))
 }
 
 /// How a tar is read.
@@ -167,18 +148,7 @@ pub(crate) fn read_tar<R: Read>(
     proceed: &dyn Fn() -> Result<(), LayerFailure>,
     advance: impl Fn(),
 ) -> Result<ReadTar<R>, LayerFailure> {
-    let options = EntryOptions {
-        version: FsVersion::V6,
-        chunk_size: bounds.chunk_size,
-        max_content: bounds.max_content,
-        record: false,
-        salvage: false,
-        // Nothing is moved, so nothing is moved to the front.
-        prefetch: &Prefetch::default(),
-        tmpdir: None,
-        offsets: true,
-        proceed,
-    };
+    let options = EntryOptions::in_place(bounds.chunk_size, bounds.max_content, proceed);
     let mut entries = Entries::new(plain, Buffers::new(bounds.window_bytes), options);
     let mut lengths: Vec<u32> = Vec::new();
     for group in entries.by_ref() {

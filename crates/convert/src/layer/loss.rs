@@ -1,0 +1,35 @@
+//! What the target format cannot hold of a layer.
+
+use nydus_convert_rafs::{EntryPath, Loss};
+
+/// Something of an entry that the target format cannot hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostEntry {
+    /// The entry.
+    pub path: EntryPath,
+    /// What is lost.
+    pub loss: Lost,
+}
+
+/// What is lost of an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lost {
+    /// Something of its metadata, or all of it.
+    Inode(Loss),
+    /// The entry is of a type that no file system tree has.
+    TypeFlag(u8),
+    /// The tar cannot be understood from some place on; what follows is kept for the way back alone.
+    Damage(String),
+}
+
+impl std::fmt::Display for Lost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Inode(loss) => loss.fmt(f),
+            Self::TypeFlag(flag) => {
+                write!(f, "entries of type '{}' are no files", nydus_convert_rafs::display_bytes(&[*flag]))
+            }
+            Self::Damage(problem) => write!(f, "the layer has no files from here on: {problem}"),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! One layer: from the stored stream to a blob and what merging needs, in one pass. What the layer becomes is its [`Form`].
+//!
+//! ```text
+//!   input.rs ─► entries.rs ─┬─► pack.rs        chunks, hashed and compressed, in a blob of their own
+//!   (opened,    (tree and   ├─► refer.rs       the layer stays; a small blob says where in it files lie
+//!    inflated,   chunks)    └─► plain_tar.rs   the tar itself is the blob
+//!    hashed)                                        └─► converted.rs: what others may know of it
+//! ```
+
+mod converted;
+mod deferred;
+pub(crate) mod elsewhere;
+mod encoder;
+mod entries;
+mod form;
+mod input;
+mod loss;
+mod neighbours;
+mod pack;
+pub(crate) mod plain_tar;
+mod refer;
+mod tape;
+mod way_back;
+
+use std::io;
+use std::path::Path;
+
+use nydus_convert_chunk::ordered::Pool;
+use nydus_convert_oci::{self as oci, Descriptor, ErrorKind, Sink, Source};
+
+use crate::error::{Kind, LayerFailure};
+use crate::observer::{LayerLabel, Observer, Stop};
+use crate::options::{Replay, Resources};
+use crate::prefetch::Prefetch;
+use crate::reuse::Below;
+
+pub use converted::{ConvertedLayer, LayerIdentity, MergeLayer};
+pub use form::{Form, Packed};
+pub use input::LayerInput;
+pub use loss::{Lost, LostEntry};
+
+/// What all layers of a run share.
+pub struct LayerRun<'a> {
+    /// Where layers come from.
+    pub source: &'a dyn Source,
+    /// Where blobs go.
+    pub sink: &'a dyn Sink,
+    /// What layers become.
+    pub form: Form<'a>,
+    /// What is kept for the way back.
+    pub replay: Replay,
+    /// What is to lie in front.
+    pub prefetch: &'a Prefetch,
+    /// Where temporary files are made.
+    pub tmpdir: Option<&'a Path>,
+    /// Bounds.
+    pub resources: Resources,
+    /// Who hashes and compresses.
+    pub pool: &'a Pool,
+    /// Who watches.
+    pub observer: &'a dyn Observer,
+    /// Whether to stop.
+    pub stop: &'a Stop,
+}
+
+/// The conversion of one layer under way.
+pub struct Task<'a> {
+    /// What it shares with the others.
+    pub run: &'a LayerRun<'a>,
+    /// What it is called.
+    pub label: &'a LayerLabel,
+    /// Says, asked again and again, whether the result is not wanted any more.
+    pub give_up: &'a dyn Fn() -> bool,
+}
+
+impl Task<'_> {
+    /// Whether to go on.
+    fn proceed(&self) -> Result<(), LayerFailure> {
+        match self.run.stop.requested() {
+            Some(signal) => Err(LayerFailure::Interrupted { signal }),
+            None if (self.give_up)() => Err(LayerFailure::GivenUp),
+            None => Ok(()),
+        }
+    }
+}
+
+impl LayerRun<'_> {
+    /// A layer's share of the file data in flight, in bytes.
+    fn window(&self) -> usize {
+        self.resources.window_bytes / self.resources.parallel_layers
+    }
+
+    /// Converts one layer; it may refer to those in `below`. Asked again and again, `give_up` says whether the result is
+    /// not wanted any more.
+    pub fn convert(
+        &self,
+        input: &LayerInput<'_>,
+        label: &LayerLabel,
+        below: &Below,
+        give_up: &dyn Fn() -> bool,
+    ) -> Result<ConvertedLayer, LayerFailure> {
+        self.observer.layer_started(label);
+        let task = &Task { run: self, label, give_up };
+        let converted = match &self.form {
+            Form::Referred(chunk_size) => refer::refer(task, *chunk_size, input),
+            Form::PlainTar(chunk_size) => plain_tar::keep(task, *chunk_size, input),
+            Form::Packed(packed) => self.restore(packed, input, label).and_then(|restored| match restored {
+                Some(restored) => Ok(restored),
+                None => pack::pack(task, packed, input, below),
+            }),
+        };
+        match (converted, input) {
+            (Ok(converted), _) => {
+                self.observer.layer_finished(label, converted.blob.size);
+                Ok(converted)
+            }
+            (Err(failure), LayerInput::Listed { layer, .. }) => Err(self.root_cause(layer, failure)),
+            (Err(failure), LayerInput::Stream { .. }) => Err(failure),
+        }
+    }
+
+    /// The layer as the chunk store has it.
+    fn restore(
+        &self,
+        packed: &Packed<'_>,
+        input: &LayerInput<'_>,
+        label: &LayerLabel,
+    ) -> Result<Option<ConvertedLayer>, LayerFailure> {
+        // Blobs that use a dictionary depend on it.
+        let (LayerInput::Listed { layer, key }, Some(reuse), None) = (input, packed.reuse, packed.dictionary)
+        else {
+            return Ok(None);
+        };
+        let restored = reuse.restore(key, self.sink)?;
+        if restored.is_some() {
+            self.observer.layer_advanced(label, layer.size);
+        }
+        Ok(restored)
+    }
+
+    /// Damaged bytes break the parser before their digest is known to be wrong. The digest is the better error, so
+    /// the stored layer is read once more to its end.
+    fn root_cause(&self, layer: &Descriptor, failure: LayerFailure) -> LayerFailure {
+        if !failure.may_be_damage()
+            || failure.kind() == Kind::NotFaithful && !matches!(failure, LayerFailure::DiffId { .. })
+        {
+            return failure;
+        }
+        let verified = self.source.open(layer).and_then(|mut stored| {
+            io::copy(&mut stored, &mut io::sink()).map_err(|error| oci::Error::reading(layer.digest, error))
+        });
+        match verified {
+            Err(error) if matches!(error.kind(), ErrorKind::Verification | ErrorKind::Network) => {
+                LayerFailure::Source(error)
+            }
+            _ => failure,
+        }
+    }
+}
