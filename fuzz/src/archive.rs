@@ -3,12 +3,13 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::oci::{DockerArchiveSource, Error, OciArchiveSource, Source};
+use super::oci::{DockerArchiveSource, Error, OciArchiveSource, Source, Unpacking};
 
 /// Panics if `bytes` break the promise above.
 pub fn check(bytes: &[u8]) {
-    let staging = std::env::temp_dir();
-    let path = staging.join(format!("archive-{}-{:?}", std::process::id(), std::thread::current().id()));
+    let dir = std::env::temp_dir();
+    let path = dir.join(format!("archive-{}-{:?}", std::process::id(), std::thread::current().id()));
+    let staging = Unpacking { dir, max_zstd_window: 128 << 20 };
     std::fs::write(&path, bytes).expect("a temporary file");
     read(OciArchiveSource::open(&path, None, None, &staging), &path);
     for name in [None, Some("@1"), Some("busybox:1.0")] {

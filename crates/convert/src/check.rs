@@ -238,7 +238,7 @@ impl Checker<'_> {
         layer: &Descriptor,
         diff_id: Option<DiffId>,
     ) -> Result<(), Error> {
-        let plain = decompress(self.source.open(layer)?, self.resources.max_layer_size)
+        let plain = decompress(self.source.open(layer)?, self.resources.stream_limits())
             .map_err(|error| oci::Error::reading(layer.digest, error))?;
         let mut hashed = HashingReader::new(plain);
         io::copy(&mut hashed, &mut io::sink()).map_err(|error| oci::Error::reading(layer.digest, error))?;
@@ -267,7 +267,7 @@ impl Checker<'_> {
         layer: &Descriptor,
         diff_id: Option<DiffId>,
     ) -> Result<(), Error> {
-        let plain = decompress(self.source.open(layer)?, self.resources.max_layer_size)
+        let plain = decompress(self.source.open(layer)?, self.resources.stream_limits())
             .map_err(|error| oci::Error::reading(layer.digest, error))?;
         let mut entries = LayerReader::new(HashingReader::new(plain));
         let read = (|| {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use nydus_convert_chunk::Compression;
 use nydus_convert_chunk::store::{ChunkStore, Snapshot};
-use nydus_convert_oci::Platform;
+use nydus_convert_oci::{Platform, StreamLimits};
 use nydus_convert_rafs::{ChunkSize, Digester, FsVersion};
 use thiserror::Error;
 
@@ -124,6 +124,9 @@ pub struct Resources {
     pub window_bytes: usize,
     /// Largest layer accepted, in plain bytes: what stands between a decompression bomb and the disk.
     pub max_layer_size: u64,
+    /// Largest window of a zstd frame accepted, in bytes. It comes on top of `window_bytes`; of large ones there is one at
+    /// a time.
+    pub max_zstd_window: u64,
 }
 
 impl Resources {
@@ -131,6 +134,11 @@ impl Resources {
     pub const DEFAULT_WINDOW: usize = 64 << 20;
     /// 256 GiB: beyond any image seen in the field, within what a disk survives.
     pub const DEFAULT_MAX_LAYER_SIZE: u64 = 256 << 30;
+
+    /// What reading a layer may take.
+    pub fn stream_limits(&self) -> StreamLimits {
+        StreamLimits { plain: self.max_layer_size, zstd_window: self.max_zstd_window }
+    }
 }
 
 impl Default for Resources {
@@ -141,6 +149,7 @@ impl Default for Resources {
             parallel_layers: jobs.min(NonZeroUsize::MIN.saturating_add(3)),
             window_bytes: Self::DEFAULT_WINDOW,
             max_layer_size: Self::DEFAULT_MAX_LAYER_SIZE,
+            max_zstd_window: StreamLimits::DEFAULT_ZSTD_WINDOW,
         }
     }
 }

@@ -37,9 +37,11 @@ mod ustar;
 mod verify;
 
 pub use archive::{
-    ArchiveError, DirSource, DockerArchiveSource, LayerSource, OciArchiveSink, OciArchiveSource,
+    ArchiveError, DirSource, DockerArchiveSource, LayerSource, OciArchiveSink, OciArchiveSource, Unpacking,
 };
-pub use compression::{Compression, DecompressError, Decompressor, Watch, decompress, decompress_watched};
+pub use compression::{
+    Compression, DecompressError, Decompressor, StreamLimits, Watch, decompress, decompress_watched,
+};
 pub use descriptor::{Annotations, Blob, Descriptor};
 pub use digest::{Algorithm, DiffId, Digest, DigestError, Hasher, HashingReader, HashingWriter};
 pub use error::{Error, ErrorKind, find_in};

@@ -84,7 +84,7 @@ impl LayerInput<'_> {
     ) -> Result<Inflating<'a, R, W>, LayerFailure> {
         let (stored, read) = Counted::new(task.run.source.open(self.descriptor())?);
         let (stored, watch) = tap(stored)?;
-        let plain = decompress_watched(stored, task.run.resources.max_layer_size, watch)
+        let plain = decompress_watched(stored, task.run.resources.stream_limits(), watch)
             .map_err(|error| self.reading(error))?;
         let compression = plain.compression();
         // An uncompressed layer whose digest is its diff id has been compared with it already.

@@ -174,7 +174,7 @@ fn record(
     let Read { compression, diff_id, tar_bytes, .. } = stored.input;
     let descriptor = &input.read();
     let layer = Layer { descriptor, diff_id, tar_size: tar_bytes, compression };
-    let source = (run.source, run.resources.max_layer_size);
+    let source = (run.source, run.resources.stream_limits());
     let decision = layer.decide(run.replay, stored.input.identified.take(), source, &|| task.proceed())?;
     let mut replay = layer.write(tail, recording.write(&stored.packing.indexes)?, decision, run.source)?;
     replay.bytes += stored.elsewhere.describe(tail)?;

@@ -115,7 +115,7 @@ fn record(
     if run.replay == Replay::None {
         return Ok((None, ReplayReport { way_back: WayBack::None, method: None, bytes: 0 }));
     }
-    let source = (run.source, run.resources.max_layer_size);
+    let source = (run.source, run.resources.stream_limits());
     let decision = layer.decide(run.replay, identified, source, &|| task.proceed())?;
     let (record, report) = layer.record(Vec::new(), decision);
     Ok((Some(record), report))

@@ -4,7 +4,9 @@ use std::io::{self, Read, Write};
 use std::num::NonZeroUsize;
 
 use nydus_convert_chunk::BlobTail;
-use nydus_convert_oci::{self as oci, Compression, Descriptor, DiffId, Digest, Source, decompress};
+use nydus_convert_oci::{
+    self as oci, Compression, Descriptor, DiffId, Digest, Source, StreamLimits, decompress,
+};
 use nydus_convert_recompress::{Identified, Recipe, ReplayError, replay};
 
 use crate::error::LayerFailure;
@@ -39,7 +41,7 @@ impl Layer<'_> {
         &self,
         wanted: Replay,
         identified: Option<Identified>,
-        (source, max_layer_size): (&dyn Source, u64),
+        (source, limits): (&dyn Source, StreamLimits),
         proceed: &dyn Fn() -> Result<(), LayerFailure>,
     ) -> Result<Decision, LayerFailure> {
         let unknown = Decision { stored: Stored::Unknown, method: None };
@@ -53,7 +55,7 @@ impl Layer<'_> {
             Replay::Auto => Ok(by_recipes(&candidates, Trust::Sampled)),
             Replay::Proven => {
                 for recipe in &candidates {
-                    if self.is_proved(recipe, (source, max_layer_size), proceed)? {
+                    if self.is_proved(recipe, (source, limits), proceed)? {
                         return Ok(by_recipes(std::slice::from_ref(recipe), Trust::Proven));
                     }
                 }
@@ -66,11 +68,11 @@ impl Layer<'_> {
     fn is_proved(
         &self,
         recipe: &Recipe,
-        (source, max_layer_size): (&dyn Source, u64),
+        (source, limits): (&dyn Source, StreamLimits),
         proceed: &dyn Fn() -> Result<(), LayerFailure>,
     ) -> Result<bool, LayerFailure> {
         let reading = |error| oci::Error::reading(self.descriptor.digest, error);
-        let plain = decompress(source.open(self.descriptor)?, max_layer_size).map_err(reading)?;
+        let plain = decompress(source.open(self.descriptor)?, limits).map_err(reading)?;
         let mut same = Same::with(source, self.descriptor, proceed)?;
         // Layers are proved side by side already.
         let result = replay(recipe, plain, &mut same, NonZeroUsize::MIN);

@@ -75,8 +75,8 @@ impl Restoring<'_> {
         then: impl FnOnce(&mut dyn io::Read) -> Result<T, LayerFailure>,
     ) -> Result<(T, DiffId, Compression), LayerFailure> {
         let stored = self.run.source.open(layer)?;
-        let limit = self.run.options.resources.max_layer_size;
-        let plain = decompress(stored, limit).map_err(|error| oci::Error::reading(layer.digest, error))?;
+        let limits = self.run.options.resources.stream_limits();
+        let plain = decompress(stored, limits).map_err(|error| oci::Error::reading(layer.digest, error))?;
         let compression = plain.compression();
         let mut hashed = HashingReader::new(plain);
         let result = then(&mut hashed)?;

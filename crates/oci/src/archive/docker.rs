@@ -26,7 +26,7 @@ use crate::reference::RegistryName;
 use crate::source::Source;
 
 use super::members::{Members, read_small};
-use super::{ArchiveError, Part, Parts};
+use super::{ArchiveError, Part, Parts, Unpacking};
 
 /// One image of an archive of `docker save`.
 pub struct DockerArchiveSource {
@@ -46,14 +46,10 @@ struct Saved {
 
 impl DockerArchiveSource {
     /// Opens the archive `file` and finds an image in it: by a name of it (`busybox:1.0`), by its place from 0 on (`@0`),
-    /// or the only one there is. Only if the archive is compressed, it needs room for a file in `staging`.
-    pub fn open(
-        file: impl AsRef<Path>,
-        name: Option<&str>,
-        staging: impl AsRef<Path>,
-    ) -> Result<Self, Error> {
+    /// or the only one there is. Only if the archive is compressed, it needs room for a file.
+    pub fn open(file: impl AsRef<Path>, name: Option<&str>, unpacking: &Unpacking) -> Result<Self, Error> {
         let path = file.as_ref();
-        let members = Members::open(path, staging.as_ref())?;
+        let members = Members::open(path, unpacking)?;
         let list = members.read("manifest.json", MAX_INDEX_FILE)?;
         let list = list.ok_or_else(|| ArchiveError::NotDocker { path: path.to_owned() })?;
         let saved: Vec<Saved> = serde_json::from_slice(&list).map_err(|source| ArchiveError::Malformed {

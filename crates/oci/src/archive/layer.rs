@@ -24,10 +24,7 @@ use crate::platform::Platform;
 use crate::range::FileRange;
 use crate::source::Source;
 
-use super::{ArchiveError, Part, Parts};
-
-/// Plain bytes of a layer that are hashed at most; conversions have a limit of their own.
-const MAX_PLAIN: u64 = 1 << 40;
+use super::{ArchiveError, Part, Parts, Unpacking};
 
 /// An image of one layer.
 pub struct LayerSource {
@@ -35,9 +32,8 @@ pub struct LayerSource {
 }
 
 impl LayerSource {
-    /// The tar `file` as an image for `platform`. It is read once to learn its digests. A pipe is kept in a file in
-    /// `staging`.
-    pub fn open(file: &Path, platform: &Platform, staging: &Path) -> Result<Self, Error> {
+    /// The tar `file` as an image for `platform`. It is read once to learn its digests. A pipe is kept in a file.
+    pub fn open(file: &Path, platform: &Platform, unpacking: &Unpacking) -> Result<Self, Error> {
         let opened = match File::open(file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(ArchiveError::NotFound { path: file.to_owned() }.into());
@@ -47,22 +43,24 @@ impl LayerSource {
         match fs::metadata(file).map_err(io_error("read", file))? {
             metadata if metadata.is_dir() => Err(ArchiveError::NotAFile { path: file.to_owned() }.into()),
             metadata if metadata.is_file() => {
-                Self::of_range(FileRange::whole(opened).map_err(io_error("read", file))?, file, platform)
+                let whole = FileRange::whole(opened).map_err(io_error("read", file))?;
+                Self::of_range(whole, file, platform, unpacking)
             }
-            _ => Self::spool(opened, file, platform, staging),
+            _ => Self::spool(opened, file, platform, unpacking),
         }
     }
 
-    /// The tar that `stream` gives, kept in a file in `staging`; `name` is its name in messages.
+    /// The tar that `stream` gives, kept in a file there; `name` is its name in messages.
     pub fn spool(
         mut stream: impl Read,
         name: &Path,
         platform: &Platform,
-        staging: &Path,
+        unpacking: &Unpacking,
     ) -> Result<Self, Error> {
-        let mut file = tempfile::tempfile_in(staging).map_err(io_error("create a file in", staging))?;
+        let dir = &unpacking.dir;
+        let mut file = tempfile::tempfile_in(dir).map_err(io_error("create a file in", dir))?;
         io::copy(&mut stream, &mut file).map_err(io_error("read", name))?;
-        Self::of_range(FileRange::whole(file).map_err(io_error("read", name))?, name, platform)
+        Self::of_range(FileRange::whole(file).map_err(io_error("read", name))?, name, platform, unpacking)
     }
 
     /// A layer that was read and is gone: all of the image but its content.
@@ -107,13 +105,18 @@ impl LayerSource {
         Self { parts: Parts { path: name.to_owned(), root, parts } }
     }
 
-    fn of_range(range: FileRange, name: &Path, platform: &Platform) -> Result<Self, Error> {
+    fn of_range(
+        range: FileRange,
+        name: &Path,
+        platform: &Platform,
+        unpacking: &Unpacking,
+    ) -> Result<Self, Error> {
         let in_stream = |error: io::Error| match error.downcast::<crate::DecompressError>() {
             Ok(error) => Error::from(error),
             Err(error) => io_error("read", name)(error).into(),
         };
         let mut stored = HashingReader::new(range.reader());
-        let mut plain = decompress(&mut stored, MAX_PLAIN).map_err(in_stream)?;
+        let mut plain = decompress(&mut stored, unpacking.limits()).map_err(in_stream)?;
         let compression = plain.compression();
         let mut hashed = HashingWriter::new(io::sink());
         io::copy(&mut plain, &mut hashed).map_err(in_stream)?;

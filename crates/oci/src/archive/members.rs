@@ -12,7 +12,7 @@ use crate::layout::io_error;
 use crate::range::FileRange;
 use crate::ustar::{self, BLOCK, Fields};
 
-use super::{ArchiveError, shown};
+use super::{ArchiveError, Unpacking, shown};
 
 /// Entries of an archive: a thousand images of a hundred layers.
 const MAX_MEMBERS: u64 = 200_000;
@@ -22,8 +22,6 @@ const MAX_NAMES: u64 = 32 << 20;
 const MAX_RECORDS: u64 = 64 << 10;
 /// Links that are followed from one to the next.
 const MAX_LINKS: usize = 8;
-/// Plain bytes of an archive that is compressed.
-const MAX_PLAIN: u64 = 1 << 40;
 
 /// A tar that was looked through once.
 pub(super) struct Members {
@@ -47,8 +45,8 @@ struct Ahead {
 }
 
 impl Members {
-    /// Looks through the archive at `path`. One that is compressed is decompressed into a file in `staging`.
-    pub fn open(path: &Path, staging: &Path) -> Result<Self, Error> {
+    /// Looks through the archive at `path`. One that is compressed is decompressed into a file.
+    pub fn open(path: &Path, unpacking: &Unpacking) -> Result<Self, Error> {
         let metadata = match fs::metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(ArchiveError::NotFound { path: path.to_owned() }.into());
@@ -59,7 +57,7 @@ impl Members {
             return Err(ArchiveError::NotAFile { path: path.to_owned() }.into());
         }
         let file = File::open(path).map_err(io_error("read", path))?;
-        Self::of(plain(file, path, staging)?, path)
+        Self::of(plain(file, path, unpacking)?, path)
     }
 
     /// Looks through a plain archive; `path` is its name in messages.
@@ -126,18 +124,19 @@ pub(super) fn read_small(range: &FileRange, limit: u64, name: &Path) -> Result<V
 }
 
 /// The archive itself, or what it is compressed from.
-fn plain(file: File, path: &Path, staging: &Path) -> Result<File, Error> {
+fn plain(file: File, path: &Path, unpacking: &Unpacking) -> Result<File, Error> {
     let whole = FileRange::whole(file.try_clone().map_err(io_error("read", path))?);
     let whole = whole.map_err(io_error("read", path))?;
     let in_stream = |error: io::Error| match error.downcast::<crate::DecompressError>() {
         Ok(error) => Error::from(error),
         Err(error) => io_error("read", path)(error).into(),
     };
-    let mut stream = decompress(whole.reader(), MAX_PLAIN).map_err(in_stream)?;
+    let mut stream = decompress(whole.reader(), unpacking.limits()).map_err(in_stream)?;
     if stream.compression() == Compression::None {
         return Ok(file);
     }
-    let mut spool = tempfile::tempfile_in(staging).map_err(io_error("create a file in", staging))?;
+    let mut spool =
+        tempfile::tempfile_in(&unpacking.dir).map_err(io_error("create a file in", &unpacking.dir))?;
     io::copy(&mut stream, &mut spool).map_err(in_stream)?;
     Ok(spool)
 }

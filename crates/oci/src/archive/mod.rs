@@ -29,8 +29,28 @@ pub(crate) use parts::{Part, Parts};
 pub use sink::OciArchiveSink;
 
 use crate::ErrorKind;
+use crate::compression::StreamLimits;
 use crate::digest::Digest;
 use crate::error::excerpt;
+
+/// Where archives are unpacked that are compressed, and what that may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unpacking {
+    /// Directory for files without a name.
+    pub dir: PathBuf,
+    /// Largest window of a zstd frame in bytes.
+    pub max_zstd_window: u64,
+}
+
+impl Unpacking {
+    /// Limits of an archive; conversions have limits of their own for what is in it.
+    fn limits(&self) -> StreamLimits {
+        StreamLimits { plain: MAX_PLAIN, zstd_window: self.max_zstd_window }
+    }
+}
+
+/// Plain bytes of an archive that is compressed.
+const MAX_PLAIN: u64 = 1 << 40;
 
 /// What is wrong with an archive.
 #[derive(Debug, Error)]

@@ -13,8 +13,8 @@ use crate::range::FileRange;
 use crate::source::Source;
 use crate::verify::{VerifyError, VerifyingReader};
 
-use super::ArchiveError;
 use super::members::Members;
+use super::{ArchiveError, Unpacking};
 
 /// One image or index of an OCI layout in a tar.
 pub struct OciArchiveSource {
@@ -24,15 +24,15 @@ pub struct OciArchiveSource {
 
 impl OciArchiveSource {
     /// Opens the archive `file` and finds an image in it, as [`LayoutSource::open`](crate::LayoutSource::open) does.
-    /// Only if the archive is compressed, it needs room for a file in `staging`.
+    /// Only if the archive is compressed, it needs room for a file.
     pub fn open(
         file: impl AsRef<Path>,
         name: Option<&str>,
         pin: Option<&Digest>,
-        staging: impl AsRef<Path>,
+        unpacking: &Unpacking,
     ) -> Result<Self, Error> {
         let file = file.as_ref();
-        let members = Members::open(file, staging.as_ref())?;
+        let members = Members::open(file, unpacking)?;
         let index = read_index(&members)?;
         let root = find_root(file, &index, (name, pin), |entry| open_blob(&members, entry))?;
         Ok(Self { members, root })

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
+use crate::compression::StreamLimits;
 use crate::descriptor::{Blob, Descriptor};
 use crate::error::Error;
 use crate::layout::index::IndexFile;
@@ -16,9 +17,9 @@ use crate::range::FileRange;
 use crate::sink::{BlobWriter, Sink};
 use crate::ustar::{self, BLOCK, TRAILER};
 
-use super::ArchiveError;
 use super::members::Members;
 use super::oci::{blob_name, read_index};
+use super::{ArchiveError, Unpacking};
 
 /// One image in the making, in an archive that may hold others: they are taken along.
 ///
@@ -117,7 +118,9 @@ fn open_existing(file: &Path, staging: &Path) -> Result<Option<Members>, Error> 
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Ok(metadata) if metadata.is_file() && metadata.len() == 0 => Ok(None),
         _ => {
-            let members = Members::open(file, staging)?;
+            let unpacking =
+                Unpacking { dir: staging.to_owned(), max_zstd_window: StreamLimits::DEFAULT_ZSTD_WINDOW };
+            let members = Members::open(file, &unpacking)?;
             read_index(&members)?;
             Ok(Some(members))
         }

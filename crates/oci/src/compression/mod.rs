@@ -4,8 +4,10 @@
 //! are wrong too often. A [`Decompressor`] reports its end only where the inner reader reported its own, so
 //! whatever the inner reader verifies at its end has been verified.
 
+mod frame;
 mod gzip;
 mod input;
+mod window;
 mod zstd;
 
 use std::fmt;
@@ -94,9 +96,16 @@ pub enum DecompressError {
         limit: u64,
     },
     /// A zstd frame wants more memory than is given.
-    #[error("a zstd frame needs a window of more than {limit} bytes")]
+    #[error(
+        "the zstd frame at byte {offset} needs a window of {needed} bytes, more than the {limit} that are allowed: \
+         allow more, or compress the layer again with a smaller window"
+    )]
     WindowTooLarge {
-        /// [`ZSTD_MAX_WINDOW`].
+        /// Where the frame begins.
+        offset: u64,
+        /// What it needs.
+        needed: u64,
+        /// [`StreamLimits::zstd_window`].
         limit: u64,
     },
     /// Compressed by something that OCI does not know.
@@ -130,11 +139,28 @@ impl From<DecompressError> for io::Error {
     }
 }
 
-/// Largest window of a zstd frame in bytes: 128 MiB. It is what `zstd` itself decodes without being told
-/// otherwise (`--long=27`), and all levels but the explicit `--long` ones stay under it; a frame that asks
-/// for more would take that much memory from us for nothing.
-pub const ZSTD_MAX_WINDOW: u64 = 1 << ZSTD_MAX_WINDOW_LOG;
-const ZSTD_MAX_WINDOW_LOG: u32 = 27;
+/// What a stream may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamLimits {
+    /// Plain bytes.
+    pub plain: u64,
+    /// Window of a zstd frame in bytes. A frame that holds less than its window needs only what it holds. Of all frames
+    /// decoded at the same time in this process, large windows (over 8 MiB) have 128 MiB together, and a larger one waits
+    /// until it is alone.
+    pub zstd_window: u64,
+}
+
+impl StreamLimits {
+    /// 512 MiB, as containerd and skopeo allow.
+    pub const DEFAULT_ZSTD_WINDOW: u64 = 512 << 20;
+}
+
+/// So many plain bytes, and the usual window.
+impl From<u64> for StreamLimits {
+    fn from(plain: u64) -> Self {
+        Self { plain, zstd_window: Self::DEFAULT_ZSTD_WINDOW }
+    }
+}
 
 /// Watches a gzip or zstd stream while it is decompressed. Nothing is told of streams that are not compressed.
 pub trait Watch {
@@ -198,18 +224,18 @@ impl From<io::Error> for StepError {
     }
 }
 
-/// Reads enough of `reader` to see what it is, and decompresses it from there. More than `limit` plain bytes
-/// are an error.
-pub fn decompress<R: Read>(reader: R, limit: u64) -> io::Result<Decompressor<R>> {
-    decompress_watched(reader, limit, ())
+/// Reads enough of `reader` to see what it is, and decompresses it from there. More than the limits allow is an error.
+pub fn decompress<R: Read>(reader: R, limits: impl Into<StreamLimits>) -> io::Result<Decompressor<R>> {
+    decompress_watched(reader, limits, ())
 }
 
 /// As [`decompress`], with somebody who watches; [`Decompressor::into_watch`] gives the watch back.
 pub fn decompress_watched<R: Read, W: Watch>(
     reader: R,
-    limit: u64,
+    limits: impl Into<StreamLimits>,
     watch: W,
 ) -> io::Result<Decompressor<R, W>> {
+    let limits = limits.into();
     let mut input = Input::new(reader, watch);
     // Enough for the magic numbers of formats that are to be refused by name.
     let prefix = input.peek(FOREIGN_MAGIC_LEN)?;
@@ -220,9 +246,9 @@ pub fn decompress_watched<R: Read, W: Watch>(
     let engine = match compression {
         Compression::None => Engine::Plain,
         Compression::Gzip => Engine::Gzip(gzip::Gzip::new()),
-        Compression::Zstd => Engine::Zstd(zstd::Zstd::new(ZSTD_MAX_WINDOW_LOG)?),
+        Compression::Zstd => Engine::Zstd(zstd::Zstd::new(limits.zstd_window)?),
     };
-    Ok(Decompressor { input, engine, compression, plain: 0, limit, failed: None })
+    Ok(Decompressor { input, engine, compression, plain: 0, limit: limits.plain, failed: None })
 }
 
 const FOREIGN_MAGIC_LEN: usize = 10;

@@ -270,11 +270,27 @@ fn zstd_windows() {
     };
     assert_eq!(plain(&frame(20)).unwrap(), b"x");
     assert_eq!(plain(&frame(27)).unwrap(), b"x");
-    for log in [28, 31, 41] {
-        let error = plain(&frame(log)).unwrap_err();
-        assert_eq!(error, DecompressError::WindowTooLarge { limit: ZSTD_MAX_WINDOW }, "{log}");
+    assert_eq!(plain(&frame(28)).unwrap(), b"x");
+    assert_eq!(plain(&frame(29)).unwrap(), b"x");
+    let limit = StreamLimits::DEFAULT_ZSTD_WINDOW;
+    for log in [30, 31, 41] {
+        let stream = [skippable(0, b"in front"), frame(log)].concat();
+        let error = plain(&stream).unwrap_err();
+        assert_eq!(error, DecompressError::WindowTooLarge { offset: 16, needed: 1 << log, limit }, "{log}");
         assert_eq!(error.kind(), ErrorKind::ResourceLimit);
     }
+    let read = |stream: &[u8], zstd_window| {
+        let mut out = Vec::new();
+        let limits = StreamLimits { plain: 1 << 20, zstd_window };
+        decompress(stream, limits).unwrap().read_to_end(&mut out).map(|_| out)
+    };
+    assert_eq!(read(&frame(31), 1 << 31).unwrap(), b"x");
+    assert!(read(&frame(31), (1 << 31) - 1).is_err());
+    // Beyond what the format's own decoder does, no limit helps.
+    assert!(read(&frame(32), u64::MAX).is_err());
+    // One byte needs one byte, whatever the window: content size 1, window of 2 GiB.
+    let small = [&[0x28, 0xb5, 0x2f, 0xfd, 0x80, 21 << 3, 1, 0, 0, 0][..], &[0b1001, 0, 0, b'x']].concat();
+    assert_eq!(read(&[small.clone(), frame(10), small].concat(), 1 << 20).unwrap(), b"xxx");
 }
 
 #[test]

@@ -3,17 +3,20 @@
 
 use std::io::{self, Read};
 
-use zstd::zstd_safe::zstd_sys::ZSTD_ErrorCode;
 use zstd::zstd_safe::{self, DCtx, DParameter, InBuffer, OutBuffer};
 
+use super::frame::Frame;
 use super::input::Input;
-use super::{Compression, DecompressError, Step, StepError, Watch, ZSTD_MAX_WINDOW};
+use super::window::Window;
+use super::{Compression, DecompressError, Step, StepError, Watch};
 
 /// First bytes of a frame as a little-endian number (RFC 8878, 3.1.1).
-const FRAME_MAGIC: u32 = 0xfd2f_b528;
+pub(super) const FRAME_MAGIC: u32 = 0xfd2f_b528;
 /// First bytes of a skippable frame but for the lowest four bits (RFC 8878, 3.1.2).
 const SKIPPABLE_MAGIC: u32 = 0x184d_2a50;
 const MAGIC_LEN: usize = 4;
+/// log2 of the largest window that libzstd decodes: what `zstd --long` can ask for. The caller's limit is compared first.
+const WINDOW_LOG_MAX: u32 = if usize::BITS == 64 { 31 } else { 30 };
 
 /// Whether `bytes` begin with a frame of either sort.
 pub(super) fn is_magic(bytes: &[u8]) -> bool {
@@ -34,15 +37,39 @@ fn may_become_magic(bytes: &[u8]) -> bool {
 pub(super) struct Zstd {
     decoder: DCtx<'static>,
     in_frame: bool,
+    max_window: u64,
+    /// What the decoder's buffer is counted as, while it is a large one.
+    window: Option<Window>,
 }
 
 impl Zstd {
-    /// Expects the first frame. Windows larger than 2^`max_window_log` bytes are refused.
-    pub fn new(max_window_log: u32) -> io::Result<Self> {
-        let failed = |code| io::Error::new(io::ErrorKind::OutOfMemory, zstd_safe::get_error_name(code));
-        let mut decoder = DCtx::try_create().ok_or(io::ErrorKind::OutOfMemory)?;
-        decoder.set_parameter(DParameter::WindowLogMax(max_window_log)).map_err(failed)?;
-        Ok(Self { decoder, in_frame: false })
+    /// Expects the first frame. Frames that need more than `max_window` bytes of window are refused.
+    pub fn new(max_window: u64) -> io::Result<Self> {
+        Ok(Self { decoder: decoder()?, in_frame: false, max_window, window: None })
+    }
+
+    /// Makes sure that there is memory for the frame that begins with `header`.
+    fn begin(&mut self, header: &[u8], offset: u64) -> Result<(), StepError> {
+        self.in_frame = true;
+        // What is cut off within its header, the decoder refuses.
+        let Some(frame) = Frame::parse(header) else { return Ok(()) };
+        let (needed, limit) = (frame.memory(), self.max_window);
+        if needed > limit {
+            return Err(DecompressError::WindowTooLarge { offset, needed, limit }.into());
+        }
+        self.window = Window::hold(needed);
+        Ok(())
+    }
+
+    /// Gives the memory of a large window back.
+    fn end(&mut self) -> io::Result<()> {
+        self.in_frame = false;
+        if let Some(window) = self.window.take() {
+            // The decoder would keep its buffer.
+            self.decoder = decoder()?;
+            drop(window);
+        }
+        Ok(())
     }
 
     /// Decodes some bytes to the beginning of `out`, which is not empty.
@@ -56,7 +83,11 @@ impl Zstd {
             if !self.in_frame {
                 match input.peek(MAGIC_LEN)? {
                     [] => return Ok(Step::End),
-                    bytes if is_magic(bytes) => self.in_frame = true,
+                    bytes if is_magic(bytes) => {
+                        let offset = input.offset();
+                        let header = input.peek(Frame::MAX_HEADER)?;
+                        self.begin(header, offset)?;
+                    }
                     bytes => {
                         let is_cut = bytes.len() < MAGIC_LEN && may_become_magic(bytes);
                         let offset = input.offset();
@@ -95,22 +126,22 @@ impl Zstd {
         input.consume(consumed);
         match result {
             // A frame is complete, and all of it is in `out`.
-            Ok(0) => self.in_frame = false,
+            Ok(0) => self.end()?,
             Ok(_) if consumed == 0 && produced == 0 && at_hand > 0 => {
                 return Err(damaged("no progress", input.offset()).into());
             }
             Ok(_) => {}
-            Err(code) if is_window(code) => {
-                return Err(DecompressError::WindowTooLarge { limit: ZSTD_MAX_WINDOW }.into());
-            }
             Err(code) => return Err(damaged(zstd_safe::get_error_name(code), input.offset()).into()),
         }
         Ok((consumed, produced))
     }
 }
 
-fn is_window(code: usize) -> bool {
-    zstd_safe::is_error_kind(code, ZSTD_ErrorCode::ZSTD_error_frameParameter_windowTooLarge)
+fn decoder() -> io::Result<DCtx<'static>> {
+    let failed = |code| io::Error::new(io::ErrorKind::OutOfMemory, zstd_safe::get_error_name(code));
+    let mut decoder = DCtx::try_create().ok_or(io::ErrorKind::OutOfMemory)?;
+    decoder.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX)).map_err(failed)?;
+    Ok(decoder)
 }
 
 fn damaged(reason: &str, offset: u64) -> DecompressError {

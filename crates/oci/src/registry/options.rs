@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::archive::Unpacking;
+use crate::compression::StreamLimits;
+
 use super::credentials::Credentials;
 use super::retry::Retry;
 use super::url::{Scheme, host_of, is_loopback};
@@ -33,6 +36,8 @@ pub struct RegistryOptions {
     /// Directory for what waits to be sent or is read by ranges; the system's if none is given. Files there have no
     /// name and vanish with the process.
     pub staging: Option<PathBuf>,
+    /// Largest window of a zstd frame in archives, which are unpacked there.
+    pub max_zstd_window: u64,
 }
 
 impl RegistryOptions {
@@ -57,6 +62,11 @@ impl RegistryOptions {
     /// Where temporary files are made.
     pub fn staging(&self) -> PathBuf {
         self.staging.clone().unwrap_or_else(std::env::temp_dir)
+    }
+
+    /// Where archives are unpacked, and what that may take.
+    pub fn unpacking(&self) -> Unpacking {
+        Unpacking { dir: self.staging(), max_zstd_window: self.max_zstd_window }
     }
 }
 
@@ -90,6 +100,7 @@ impl Default for RegistryOptions {
             timeout: Self::DEFAULT_TIMEOUT,
             part: Self::DEFAULT_PART,
             staging: None,
+            max_zstd_window: StreamLimits::DEFAULT_ZSTD_WINDOW,
         }
     }
 }

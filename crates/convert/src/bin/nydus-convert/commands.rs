@@ -204,7 +204,8 @@ fn run_check(args: &Check) -> Result<ExitCode> {
     let source = open_source(&name, &args.registry.source())?;
     let observer = progress::display(&args.output);
     let platforms = lower::platforms(&args.platform)?;
-    let report = check(source.as_ref(), &name, &platforms, &args.resources.lower(), observer.as_ref())?;
+    let resources = args.resources.lower(args.registry.common.max_zstd_window());
+    let report = check(source.as_ref(), &name, &platforms, &resources, observer.as_ref())?;
     if !args.output.quiet {
         summarise_check(&report);
     }

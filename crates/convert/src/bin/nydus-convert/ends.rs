@@ -43,14 +43,14 @@ pub fn open_source_for(
 ) -> Result<Box<dyn Source>> {
     let name = reference.to_string();
     let spool = |stream: Box<dyn Read + Send>| {
-        LayerSource::spool(stream, Path::new(&name), platform, &options.staging())
+        LayerSource::spool(stream, Path::new(&name), platform, &options.unpacking())
     };
     Ok(match reference {
         Reference::Dir { dir, digest } => {
             Box::new(DirSource::open(dir, digest.as_ref()).map_err(Error::from)?)
         }
         Reference::Tar { file: Some(file) } => {
-            Box::new(LayerSource::open(file, platform, &options.staging()).map_err(Error::from)?)
+            Box::new(LayerSource::open(file, platform, &options.unpacking()).map_err(Error::from)?)
         }
         Reference::Tar { file: None } => Box::new(spool(Box::new(stdin())).map_err(Error::from)?),
         Reference::Rootfs { dir } => Box::new(spool(read_rootfs(dir)?).map_err(Error::from)?),
@@ -59,11 +59,11 @@ pub fn open_source_for(
             Box::new(LayoutSource::open(dir, name.as_deref(), digest.as_ref()).map_err(Error::from)?)
         }
         Reference::OciArchive { file, name, digest } => Box::new(
-            OciArchiveSource::open(file, name.as_deref(), digest.as_ref(), options.staging())
+            OciArchiveSource::open(file, name.as_deref(), digest.as_ref(), &options.unpacking())
                 .map_err(Error::from)?,
         ),
         Reference::DockerArchive { file, name } => Box::new(
-            DockerArchiveSource::open(file, name.as_deref(), options.staging()).map_err(Error::from)?,
+            DockerArchiveSource::open(file, name.as_deref(), &options.unpacking()).map_err(Error::from)?,
         ),
     })
 }

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use nydus_convert::layer_verbs::{
     LayerBootstrap, PackLayerOptions, UnpackFiles, merge_layers, pack_layer, unpack_layer,
 };
+use nydus_convert::oci::StreamLimits;
 use nydus_convert::{ChunkDictionary, Error};
 use serde::Serialize;
 
@@ -160,7 +161,7 @@ fn pack(args: &Pack) -> Result<ExitCode> {
         prefetch: args.prefetch.lower()?,
         chunk_dict: args.dictionary()?,
         tmpdir: args.registry.common.tmpdir.clone(),
-        resources: args.resources.lower(),
+        resources: args.resources.lower(args.registry.common.max_zstd_window()),
     };
     let stop = signals::stop_on_signals().context("cannot listen to signals")?;
     let target = args.target.open(&args.output)?;
@@ -181,7 +182,7 @@ fn pack(args: &Pack) -> Result<ExitCode> {
 
 fn merge(args: &Merge) -> Result<ExitCode> {
     let target = args.target.open(&args.output)?;
-    let jobs = args.resources.lower().jobs;
+    let jobs = args.resources.lower(StreamLimits::DEFAULT_ZSTD_WINDOW).jobs;
     let files = args.parent.iter().chain(&args.layers);
     let layers = files.map(|path| LayerBootstrap::read(path, None, jobs)).collect::<Result<Vec<_>, _>>();
     let merged = merge_layers(layers.map_err(Error::from)?, &args.prefetch.lower()?)?;
@@ -203,8 +204,8 @@ fn unpack(args: &Unpack) -> Result<ExitCode> {
     let stop = signals::stop_on_signals().context("cannot listen to signals")?;
     let target = args.target.open(&args.output)?;
     let observer = progress::display(&args.output);
-    let report =
-        unpack_layer(&files, target.open_late()?, &args.resources.lower(), observer.as_ref(), &stop)?;
+    let resources = args.resources.lower(StreamLimits::DEFAULT_ZSTD_WINDOW);
+    let report = unpack_layer(&files, target.open_late()?, &resources, observer.as_ref(), &stop)?;
     let free = !target.is_stdout();
     target.publish()?;
     args.target.tell(&args.output, &report.diff_id, &report, free)?;

@@ -89,7 +89,7 @@ impl args::ToNydus {
             },
             referrer: self.referrer,
             annotations: self.annotation.clone(),
-            resources: self.resources.lower(),
+            resources: self.resources.lower(self.registries.common.max_zstd_window()),
             tmpdir: self.registries.common.tmpdir.clone(),
         })
     }
@@ -173,14 +173,14 @@ impl args::ToOci {
         Ok(ToOciOptions {
             layers: self.layers,
             platforms: platforms(&self.platform)?,
-            resources: self.resources.lower(),
+            resources: self.resources.lower(self.registries.common.max_zstd_window()),
         })
     }
 }
 
 impl args::Resources {
     /// The bounds asked for.
-    pub fn lower(&self) -> Resources {
+    pub fn lower(&self, max_zstd_window: u64) -> Resources {
         let default = Resources::default();
         let jobs = self.jobs.unwrap_or(default.jobs);
         Resources {
@@ -190,6 +190,7 @@ impl args::Resources {
                 .max_memory
                 .map_or(default.window_bytes, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
             max_layer_size: self.max_layer_size.unwrap_or(default.max_layer_size),
+            max_zstd_window,
         }
     }
 }

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use nydus_convert::oci::RegistryOptions;
 use nydus_convert::oci::registry::{Credentials, Login, Retry};
+use nydus_convert::oci::{RegistryOptions, StreamLimits};
+
+use crate::values;
 
 /// For commands that read and write.
 #[derive(Debug, Args)]
@@ -78,6 +80,9 @@ pub struct Common {
     /// hold besides what is fetched first [default: the system's]
     #[arg(long, value_name = "DIR", help_heading = "Resources", env = "NYDUS_CONVERT_TMPDIR")]
     pub tmpdir: Option<PathBuf>,
+    /// Refuse zstd layers that need a larger window; large ones are read one at a time [default: 512MiB]
+    #[arg(long, value_name = "SIZE", help_heading = "Resources", value_parser = values::size, env = "NYDUS_CONVERT_MAX_ZSTD_WINDOW")]
+    pub max_zstd_window: Option<u64>,
 }
 
 impl Registries {
@@ -114,6 +119,11 @@ impl Registry {
 }
 
 impl Common {
+    /// Largest window of zstd layers.
+    pub fn max_zstd_window(&self) -> u64 {
+        self.max_zstd_window.unwrap_or(StreamLimits::DEFAULT_ZSTD_WINDOW)
+    }
+
     fn options(&self, login: Option<&Login>, plain_http: bool) -> RegistryOptions {
         RegistryOptions {
             plain_http: plain_http || self.plain_http,
@@ -125,6 +135,7 @@ impl Common {
             retry: Retry { times: self.retry_times, delay: self.retry_delay },
             timeout: self.timeout,
             staging: self.tmpdir.clone(),
+            max_zstd_window: self.max_zstd_window(),
             ..RegistryOptions::default()
         }
     }
