@@ -1,6 +1,6 @@
 //! Any bytes as a list of chunks of other blobs: no panic, one form, and no blob that is not there.
 
-use nydus_convert::replay::foreign_chunks;
+use nydus_convert::remembered::foreign_chunks;
 
 /// Blobs of the bootstrap beside the list.
 const BLOBS: usize = 3;

@@ -12,15 +12,19 @@ use nydus_convert_oci::{
 };
 use nydus_convert_rafs::{Blob, BlobId, BlobName, Chunk, ChunkTable, FsVersion, Image};
 
-use crate::blob_file::BlobFile;
-use crate::error::{Error, LayerFailure, NydusError};
-use crate::images::{self, Found, FoundKind};
-use crate::nydus_image::{find_blob, read_bootstrap};
-use crate::observer::{LayerLabel, Observer};
-use crate::options::{PlatformFilter, Resources};
-use crate::referred;
-use crate::replay::{CHUNKS_SECTION, chunk_records};
+use crate::error::Error;
+use crate::image::NydusError;
+use crate::image::PlatformFilter;
+use crate::image::blob_file::BlobFile;
+use crate::image::find::{self as images, Found, FoundKind};
+use crate::image::locate::find_blob;
+use crate::image::nydus::read_bootstrap;
+use crate::image::referred;
+use crate::layer::failure::LayerFailure;
+use crate::options::Resources;
+use crate::remembered::{CHUNKS_SECTION, chunk_records};
 use crate::report::{CheckReport, CheckedImage, SCHEMA_VERSION};
+use crate::run::{LayerLabel, Observer};
 
 /// Checks every image behind the source's root. Problems are collected, so that one report tells all of them; an
 /// error is returned only for what cannot be looked at.
@@ -108,7 +112,7 @@ impl Checker<'_> {
         let image = match read_bootstrap(self.source, manifest) {
             Ok(image) => image,
             Err(error) => {
-                problems.push(error);
+                problems.push(error.into());
                 return Ok(());
             }
         };

@@ -18,11 +18,14 @@ use nydus_convert_rafs::{
 };
 use thiserror::Error;
 
-use crate::error::{Error, Kind, NydusError};
-use crate::images::{self, FoundKind};
+use crate::image::PlatformFilter;
+use crate::image::find::{self as images, FoundKind};
+use crate::image::locate::find_layer;
+use crate::image::nydus::read_versioned_bootstrap;
+use crate::image::{ImageError, NydusError};
+use crate::kind::Kind;
 use crate::layer::elsewhere::Used;
-use crate::nydus_image::{find_layer, read_versioned_bootstrap};
-use crate::options::{FsOptions, PlatformFilter};
+use crate::options::FsOptions;
 
 /// Features of blobs whose chunks do not lie in the blob one by one or in batches.
 const UNUSABLE: BlobFeatures =
@@ -65,6 +68,12 @@ enum Origin {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DictionaryError {
+    /// Its image cannot be had.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// Its blob cannot be copied.
+    #[error(transparent)]
+    Copy(#[from] oci::Error),
     /// The reference leads to no Nydus image.
     #[error("it has no Nydus image")]
     NoImage,
@@ -118,14 +127,22 @@ impl DictionaryError {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Read { source, .. } | Self::Missing { source, .. } => ErrorKind::of_io(source).into(),
+            Self::Image(error) => error.kind(),
+            Self::Copy(error) => error.kind().into(),
             _ => Kind::Source,
         }
     }
 }
 
+impl From<NydusError> for DictionaryError {
+    fn from(error: NydusError) -> Self {
+        Self::Image(error.into())
+    }
+}
+
 impl ChunkDictionary {
     /// Of all Nydus images behind the root of `source`.
-    pub fn of_images(source: Arc<dyn Source>) -> Result<Self, Error> {
+    pub fn of_images(source: Arc<dyn Source>) -> Result<Self, DictionaryError> {
         let mut layers = Vec::new();
         let mut bootstraps = Vec::new();
         for found in images::find(source.as_ref(), source.root(), &PlatformFilter::All)? {
@@ -140,7 +157,7 @@ impl ChunkDictionary {
         }
         let mut inner = Inner::new(Origin::Layers(source, layers));
         if bootstraps.is_empty() {
-            return Err(DictionaryError::NoImage.into());
+            return Err(DictionaryError::NoImage);
         }
         for (version, image) in bootstraps {
             inner.add(version, &image)?;
@@ -149,14 +166,14 @@ impl ChunkDictionary {
     }
 
     /// Of a bootstrap file. The blobs are files named by their ids beside it.
-    pub fn of_bootstrap(path: &Path) -> Result<Self, Error> {
+    pub fn of_bootstrap(path: &Path) -> Result<Self, DictionaryError> {
         let bytes =
             std::fs::read(path).map_err(|source| DictionaryError::Read { path: path.to_owned(), source })?;
         Self::parse(&bytes, path.parent().unwrap_or(Path::new("")))
     }
 
     /// Of the bytes of a bootstrap. The blobs are files in `directory` named by their ids.
-    pub fn parse(bytes: &[u8], directory: &Path) -> Result<Self, Error> {
+    pub fn parse(bytes: &[u8], directory: &Path) -> Result<Self, DictionaryError> {
         let (version, image) = nydus_convert_rafs::parse(bytes).map_err(NydusError::Bootstrap)?;
         let mut inner = Inner::new(Origin::Directory(directory.to_owned()));
         inner.add(version, &image)?;
@@ -186,7 +203,7 @@ impl ChunkDictionary {
     }
 
     /// Brings a blob into the sink, verified.
-    pub(crate) fn copy_blob(&self, id: BlobId, sink: &dyn Sink) -> Result<oci::Blob, Error> {
+    pub(crate) fn copy_blob(&self, id: BlobId, sink: &dyn Sink) -> Result<oci::Blob, DictionaryError> {
         match &self.0.origin {
             Origin::Layers(source, layers) => {
                 let layer = find_layer(layers, BlobName::Id(id))

@@ -21,27 +21,21 @@
 #[doc = include_str!("../../../docs/library.md")]
 pub struct LibraryGuide;
 
-mod blob_file;
 mod check;
 mod dictionary;
 mod error;
-mod images;
+mod image;
 pub mod inspect;
-mod kernel;
+mod kind;
 mod layer;
 pub mod layer_verbs;
-mod list;
-mod nydus_image;
-mod observer;
 mod options;
 mod prefetch;
-mod readahead;
-mod referred;
-pub mod replay;
+pub mod remembered;
 mod report;
 mod reuse;
 mod rootfs;
-mod side_by_side;
+mod run;
 pub mod store_verbs;
 mod to_nydus;
 mod to_oci;
@@ -55,16 +49,17 @@ pub use nydus_convert_rafs as rafs;
 
 pub use check::check;
 pub use dictionary::{ChunkDictionary, DictionaryError};
-pub use error::{Error, Kind, LayerFailure, NydusError};
-pub use kernel::{KernelMount, kernel_mount};
-pub use layer::{Lost, LostEntry, MergeLayer};
-pub use list::{Listed, open_nydus};
+pub use error::Error;
+pub use image::{
+    ImageError, KernelMount, Listed, NydusError, NydusImage, PlatformFilter, UnknownBlob, kernel_mount,
+    open_nydus,
+};
+pub use kind::Kind;
+pub use layer::{LayerFailure, Lost, LostEntry, MergeLayer};
 pub use nydus_convert_chunk::{Compression, CompressionError, ZstdLevel};
-pub use nydus_image::NydusImage;
-pub use observer::{LayerLabel, Observer, Stop};
 pub use options::{
     Dedup, DedupError, Fidelity, FsOptions, FsOptionsError, IndexForm, Layers, MinSaving, MinSavingError,
-    PlatformFilter, Replay, Resources, ReuseOptions, ToNydusOptions, ToOciOptions,
+    Replay, Resources, ReuseOptions, ToNydusOptions, ToOciOptions,
 };
 pub use prefetch::{Prefetch, PrefetchError};
 pub use report::{
@@ -73,5 +68,6 @@ pub use report::{
     SharedReport, ToNydusReport, ToOciReport, ToolReport, UnpackReport, WayBack,
 };
 pub use rootfs::{Rootfs, RootfsError};
+pub use run::{LayerLabel, Observer, Stop};
 pub use to_nydus::{MergeError, merge, to_nydus, to_nydus_stream};
 pub use to_oci::to_oci;

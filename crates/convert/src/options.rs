@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use nydus_convert_chunk::Compression;
 use nydus_convert_chunk::store::{ChunkStore, Snapshot};
-use nydus_convert_oci::{Platform, StreamLimits};
+use nydus_convert_oci::StreamLimits;
 use nydus_convert_rafs::{ChunkSize, Digester, FsVersion};
 use thiserror::Error;
 
 use crate::dictionary::ChunkDictionary;
+use crate::image::PlatformFilter;
 use crate::prefetch::Prefetch;
 
 /// What the Nydus file system looks like. Blobs depend on the layer and on this, and on nothing else.
@@ -162,39 +163,6 @@ pub enum IndexForm {
     NydusOnly,
     /// The images, for clients that know nothing of Nydus, and behind them their Nydus variants.
     WithOci,
-}
-
-/// Which images of an index are meant.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub enum PlatformFilter {
-    /// Every one.
-    #[default]
-    All,
-    /// These.
-    Only(Vec<Platform>),
-}
-
-impl PlatformFilter {
-    /// Whether an entry is meant. Entries without a platform belong to the whole index.
-    pub fn wants(&self, platform: Option<&Platform>) -> bool {
-        match (self, platform) {
-            (Self::All, _) => true,
-            (Self::Only(wanted), Some(platform)) => wanted.iter().any(|wanted| platform.matches(wanted)),
-            (Self::Only(_), None) => false,
-        }
-    }
-}
-
-impl std::fmt::Display for PlatformFilter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::All => f.write_str("all"),
-            Self::Only(wanted) => {
-                let names: Vec<String> = wanted.iter().map(Platform::to_string).collect();
-                f.write_str(&names.join(","))
-            }
-        }
-    }
 }
 
 /// Which chunks of other blobs a layer's files may lie in.

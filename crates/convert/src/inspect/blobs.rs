@@ -10,7 +10,7 @@ use nydus_convert_rafs::{
 };
 
 use super::report::{BlobSection, InspectedBatch, InspectedBlob, InspectedChunk, Stored};
-use crate::blob_file::BlobFile;
+use crate::image::blob_file::BlobFile;
 
 /// How often the files of an image use each chunk.
 pub(super) struct Uses {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use nydus_convert_rafs::{EntryPath, Image, InodeId, InodeKind, Tree};
 
 use super::report::{ChunkPlace, InodeCounts, InspectedFile};
-use crate::list::list_tree;
+use crate::image::list::list_tree;
 
 /// Counts the files of an image.
 pub(super) fn count(image: &Image) -> InodeCounts {

@@ -17,13 +17,16 @@ pub use report::{
     InspectedFileSystem, InspectedImage, InspectedLayer, InspectedTable, Inspection, Stored,
 };
 
-use crate::blob_file::BlobFile;
-use crate::error::{Error, NydusError};
-use crate::images::{self, Found, FoundKind};
-use crate::nydus_image::{MAX_BOOTSTRAP, find_blob};
-use crate::options::PlatformFilter;
-use crate::referred;
-use crate::replay::REPLAY;
+use crate::error::Error;
+use crate::image::ImageError;
+use crate::image::NydusError;
+use crate::image::PlatformFilter;
+use crate::image::blob_file::BlobFile;
+use crate::image::find::{self as images, Found, FoundKind};
+use crate::image::locate::find_blob;
+use crate::image::nydus::MAX_BOOTSTRAP;
+use crate::image::referred;
+use crate::remembered::REPLAY;
 use crate::report::SCHEMA_VERSION;
 
 /// How deep to look.
@@ -108,7 +111,9 @@ fn describe_file_system(
     manifest: &Manifest,
     options: &InspectOptions,
 ) -> Result<InspectedFileSystem, Error> {
-    let missing = || Error::NotNydus { reference: source.root().digest.to_string(), command: "inspect" };
+    let missing = || {
+        Error::from(ImageError::NotNydus { reference: source.root().digest.to_string(), command: "inspect" })
+    };
     let layer = source.open(manifest.layers.last().ok_or_else(missing)?)?;
     let layer = nydus::read_bootstrap(layer, MAX_BOOTSTRAP).map_err(nydus_convert_oci::Error::from)?;
     let (frame, image) = rafs::describe(&layer.bytes).map_err(NydusError::Bootstrap)?;

@@ -235,7 +235,7 @@ pub struct InspectedChunk {
 pub struct InspectedFile {
     /// What `ls` tells.
     #[serde(flatten)]
-    pub listed: crate::list::Listed,
+    pub listed: crate::image::list::Listed,
     /// Its chunks in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub chunks: Vec<ChunkPlace>,

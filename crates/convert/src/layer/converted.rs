@@ -4,7 +4,7 @@ use nydus_convert_oci::{self as oci, Algorithm, DiffId, Digest, Hasher};
 use nydus_convert_rafs::{Blob, LayerTree};
 
 use super::loss::LostEntry;
-use crate::replay::LayerRecord;
+use crate::remembered::LayerRecord;
 use crate::report::ReplayReport;
 
 /// A layer that is done.

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use nydus_convert_chunk::{Buffers, Group, Packing};
 
-use crate::error::LayerFailure;
+use super::failure::LayerFailure;
 
 /// Bytes written or read at once.
 const BUFFER: usize = 256 << 10;

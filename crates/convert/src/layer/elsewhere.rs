@@ -10,9 +10,9 @@ use std::io::Write;
 use nydus_convert_chunk::{BlobTail, Foreign};
 use nydus_convert_rafs::{Blob, BlobName, Chunk, ChunkRef, ChunkTable};
 
-use crate::error::LayerFailure;
-use crate::replay::FOREIGN_SECTION;
-use crate::replay::foreign_chunks::{self, ForeignChunk};
+use super::failure::LayerFailure;
+use crate::remembered::FOREIGN_SECTION;
+use crate::remembered::foreign_chunks::{self, ForeignChunk};
 
 /// Other blobs of one layer.
 #[derive(Debug, Clone, Default)]

@@ -20,9 +20,9 @@ use nydus_convert_rafs::{
 };
 
 use super::deferred::Deferred;
+use super::failure::LayerFailure;
 use super::loss::{Lost, LostEntry};
 use super::tape::LayerTape;
-use crate::error::LayerFailure;
 use crate::prefetch::Prefetch;
 
 /// How a layer is read.

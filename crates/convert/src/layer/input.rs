@@ -16,9 +16,9 @@ use nydus_convert_oci::{
 
 use super::Task;
 use super::converted::LayerIdentity;
-use crate::error::LayerFailure;
-use crate::observer::{LayerLabel, Observer};
-use crate::readahead::ReadAhead;
+use super::failure::LayerFailure;
+use crate::run::ReadAhead;
+use crate::run::{LayerLabel, Observer};
 
 /// A layer that is to be read.
 pub enum LayerInput<'a> {

@@ -7,14 +7,15 @@
 //!    hashed)                                        └─► converted.rs: what others may know of it
 //! ```
 
-mod converted;
+pub(crate) mod converted;
 mod deferred;
 pub(crate) mod elsewhere;
 mod encoder;
 mod entries;
+pub(crate) mod failure;
 mod form;
 mod input;
-mod loss;
+pub(crate) mod loss;
 mod neighbours;
 mod pack;
 pub(crate) mod plain_tar;
@@ -28,13 +29,14 @@ use std::path::Path;
 use nydus_convert_chunk::ordered::Pool;
 use nydus_convert_oci::{self as oci, Descriptor, ErrorKind, Sink, Source};
 
-use crate::error::{Kind, LayerFailure};
-use crate::observer::{LayerLabel, Observer, Stop};
+use crate::kind::Kind;
 use crate::options::{Replay, Resources};
 use crate::prefetch::Prefetch;
 use crate::reuse::Below;
+use crate::run::{LayerLabel, Observer, Stop};
 
 pub use converted::{ConvertedLayer, LayerIdentity, MergeLayer};
+pub use failure::LayerFailure;
 pub use form::{Form, Packed};
 pub use input::LayerInput;
 pub use loss::{Lost, LostEntry};

@@ -8,9 +8,9 @@ use nydus_convert_chunk::{BlobWriter, Candidates, ChunkLookup, Foreign, Others, 
 use nydus_convert_rafs::{ChunkDigest, ChunkRef, Compressor};
 
 use super::elsewhere::{Elsewhere, Used};
+use super::failure::LayerFailure;
 use super::form::Packed;
 use crate::dictionary::ChunkDictionary;
-use crate::error::LayerFailure;
 use crate::options::Dedup;
 use crate::reuse::{Below, Reuse, worth_referring};
 

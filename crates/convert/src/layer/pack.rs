@@ -20,13 +20,13 @@ use super::converted::{ConvertedLayer, MergeLayer};
 use super::elsewhere::Elsewhere;
 use super::encoder::EncoderWatch;
 use super::entries::{Contents, Entries, EntryOptions};
+use super::failure::LayerFailure;
 use super::form::Packed;
 use super::input::{Inflating, LayerInput};
 use super::neighbours::Neighbours;
 use super::way_back::Layer;
-use crate::error::LayerFailure;
 use crate::options::{Fidelity, Replay};
-use crate::replay::{CHUNKS_SECTION, chunk_records};
+use crate::remembered::{CHUNKS_SECTION, chunk_records};
 use crate::report::{ReplayReport, WayBack};
 use crate::reuse::{Below, Tee};
 

@@ -21,11 +21,11 @@ use super::Task;
 use super::converted::{ConvertedLayer, MergeLayer, TarLayer};
 use super::encoder::EncoderWatch;
 use super::entries::{Contents, Entries, EntryOptions};
+use super::failure::LayerFailure;
 use super::input::{Inflating, LayerInput};
 use super::way_back::Layer;
-use crate::error::LayerFailure;
 use crate::options::Replay;
-use crate::replay::{LayerRecord, Stored};
+use crate::remembered::{LayerRecord, Stored};
 use crate::report::{ReplayReport, WayBack};
 
 /// What an image of tars says of its chunks.

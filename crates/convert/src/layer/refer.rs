@@ -22,8 +22,8 @@ use nydus_convert_recompress::seek::{self, SeekIndex, Windows};
 use super::Task;
 use super::converted::{ConvertedLayer, MergeLayer};
 use super::entries::{Entries, EntryOptions};
+use super::failure::LayerFailure;
 use super::input::{Inflating, LayerInput};
-use crate::error::LayerFailure;
 use crate::report::{ReplayReport, WayBack};
 
 /// What an image of referred layers says of its chunks.

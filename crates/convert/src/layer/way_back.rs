@@ -9,9 +9,9 @@ use nydus_convert_oci::{
 };
 use nydus_convert_recompress::{Identified, Recipe, ReplayError, replay};
 
-use crate::error::LayerFailure;
+use super::failure::LayerFailure;
 use crate::options::Replay;
-use crate::replay::{LAYER_SECTION, LayerRecord, MAX_RECIPES, ORIGINAL_SECTION, Stored, Trust};
+use crate::remembered::{LAYER_SECTION, LayerRecord, MAX_RECIPES, ORIGINAL_SECTION, Stored, Trust};
 use crate::report::{ReplayReport, WayBack};
 
 /// Bytes compared at once.

@@ -12,7 +12,7 @@ use nydus_convert_oci::{Digest, HashingReader};
 use nydus_convert_rafs::{Blob, BlobId, BlobName, FsVersion, Image, v5};
 
 use super::error::VerbError;
-use crate::referred::is_referred;
+use crate::image::referred::is_referred;
 
 /// Checks a bootstrap, in version 5 with the digests of its inodes; with a directory of blobs, named by their ids, every
 /// byte and every chunk of those too.

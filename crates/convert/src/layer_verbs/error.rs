@@ -7,7 +7,8 @@ use nydus_convert_oci::{Digest, ErrorKind};
 use nydus_convert_rafs::{ParseError, v5};
 use thiserror::Error;
 
-use crate::error::{Kind, LayerFailure};
+use crate::kind::Kind;
+use crate::layer::failure::LayerFailure;
 
 /// Why a layer verb failed.
 #[derive(Debug, Error)]

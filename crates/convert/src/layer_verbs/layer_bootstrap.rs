@@ -12,7 +12,7 @@ use nydus_convert_rafs::meta::section;
 use nydus_convert_rafs::{Blob, BlobFeatures, BlobId, BlobName, FsVersion, Image};
 
 use super::error::VerbError;
-use crate::nydus_image::MAX_BOOTSTRAP;
+use crate::image::nydus::MAX_BOOTSTRAP;
 
 /// The bootstrap of a layer, or of an image that layers are put on.
 #[derive(Debug, Clone)]

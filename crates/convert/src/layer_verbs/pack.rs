@@ -8,13 +8,14 @@ use nydus_convert_chunk::ordered::Pool;
 use super::error::VerbError;
 use super::streams::{StreamSink, StreamSource};
 use crate::dictionary::{ChunkDictionary, DictionaryError};
-use crate::error::{Error, LayerFailure};
+use crate::error::Error;
+use crate::layer::failure::LayerFailure;
 use crate::layer::{ConvertedLayer, Form, LayerInput, LayerRun, Packed};
-use crate::observer::{LayerLabel, Observer, Stop};
 use crate::options::{Dedup, Fidelity, FsOptions, Replay, Resources};
 use crate::prefetch::Prefetch;
 use crate::report::{LossReport, PackReport, SCHEMA_VERSION, ToolReport};
 use crate::reuse::Below;
+use crate::run::{LayerLabel, Observer, Stop};
 
 /// Everything that `pack_layer` can be told.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

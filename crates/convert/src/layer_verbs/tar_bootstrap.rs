@@ -6,12 +6,13 @@ use nydus_convert_oci::{Algorithm, Digest, Hasher};
 use nydus_convert_rafs::{self as rafs, BlobId, ChunkSize, FsVersion, Image};
 
 use super::error::VerbError;
-use crate::error::{Error, LayerFailure};
+use crate::error::Error;
+use crate::layer::failure::LayerFailure;
 use crate::layer::plain_tar::{self, Bounds, ReadTar};
-use crate::observer::Stop;
 use crate::options::{Fidelity, Resources};
 use crate::prefetch::Prefetch;
 use crate::report::LossReport;
+use crate::run::Stop;
 
 /// Everything that `bootstrap_of_tar` can be told.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use nydus_convert_chunk::ChunkLookup;
 use nydus_convert_rafs::{Blob, BlobName, ChunkDigest, ChunkRef};
 
-use crate::layer::MergeLayer;
+use crate::layer::converted::MergeLayer;
 use crate::layer::elsewhere::Used;
 
 /// Chunks of lower layers by digest and length, the lowest of equal ones.

@@ -3,7 +3,7 @@
 use nydus_convert_chunk::store::{ChunkClass, LayerKey as StoredKey};
 use nydus_convert_oci::{Algorithm, Hasher};
 
-use crate::layer::LayerIdentity;
+use crate::layer::converted::LayerIdentity;
 use crate::options::{FsOptions, ToNydusOptions};
 use crate::report::ToolReport;
 

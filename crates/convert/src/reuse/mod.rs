@@ -13,6 +13,7 @@
 //! The bytes of a result do not depend on what the store has, except under [`Dedup::Store`], which says so.
 
 mod below;
+pub(crate) mod error;
 mod fingerprint;
 mod saved_layer;
 mod saving;
@@ -31,12 +32,13 @@ use nydus_convert_chunk::{FinishedBlob, ReadAt};
 use nydus_convert_oci::{self as oci, Digest, ErrorKind, PrehashedBlobWriter, Reference, Sink};
 use nydus_convert_rafs::BlobId;
 
-use crate::error::{Error, LayerFailure};
-use crate::layer::{ConvertedLayer, LayerIdentity};
+use crate::layer::converted::{ConvertedLayer, LayerIdentity};
+use crate::layer::failure::LayerFailure;
 use crate::options::{Dedup, ReuseOptions, ToNydusOptions};
 use crate::report::ImageReport;
 
 pub(crate) use below::Below;
+use error::ReuseError;
 pub(crate) use saving::worth_referring;
 pub(crate) use tee::Tee;
 
@@ -59,7 +61,7 @@ pub(crate) struct Reuse {
 
 impl Reuse {
     /// The store that the options name, if they name one.
-    pub fn new(options: &ToNydusOptions) -> Result<Option<Self>, Error> {
+    pub fn new(options: &ToNydusOptions) -> Result<Option<Self>, ReuseError> {
         let Some(store) = options.reuse.store.clone() else { return Ok(None) };
         let snapshot = match options.reuse.snapshot {
             Some(snapshot) => {
@@ -186,8 +188,8 @@ impl Reuse {
     }
 
     /// Brings a blob of the store into the sink.
-    pub fn bring(&self, id: BlobId, sink: &dyn Sink) -> Result<oci::Blob, Error> {
-        let lost = || Error::StoredBlob { id };
+    pub fn bring(&self, id: BlobId, sink: &dyn Sink) -> Result<oci::Blob, ReuseError> {
+        let lost = || ReuseError::Blob { id };
         let name = ObjectName::blob(id);
         let data = self.store.objects().open(name)?.ok_or_else(lost)?;
         let size = data.size().map_err(|source| StoreError::Object { action: "read", name, source })?;
@@ -195,8 +197,8 @@ impl Reuse {
         let brought =
             self.is_mounted(id, blob, sink).and_then(|done| Ok(done || copy_blob(&data, blob, sink)?));
         let is_sound = brought.map_err(|failure| match failure {
-            LayerFailure::Source(error) => Error::Oci(error),
-            LayerFailure::Store(error) => Error::Store(error),
+            LayerFailure::Source(error) => ReuseError::Sink(error),
+            LayerFailure::Store(error) => ReuseError::Store(error),
             _ => lost(),
         })?;
         if is_sound {

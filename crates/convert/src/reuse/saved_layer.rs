@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use nydus_convert_oci::{Blob as StoredBlob, DiffId};
 use nydus_convert_rafs::{Blob, Chunk, ChunkRef, ChunkTable, InodeKind, LayerTree};
 
-use crate::layer::{ConvertedLayer, MergeLayer};
+use crate::layer::converted::{ConvertedLayer, MergeLayer};
 use crate::report::ReplayReport;
 
 /// Level of the frame.

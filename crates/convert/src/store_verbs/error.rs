@@ -7,7 +7,7 @@ use nydus_convert_oci::ErrorKind;
 use nydus_convert_rafs::BlobId;
 use thiserror::Error;
 
-use crate::error::Kind;
+use crate::kind::Kind;
 
 /// Why a verb of the chunk store failed.
 #[derive(Debug, Error)]

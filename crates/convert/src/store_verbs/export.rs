@@ -13,8 +13,8 @@ use super::error::StoreVerbError;
 use super::names::find_image;
 use super::text::{digest, printable};
 use crate::error::Error;
-use crate::observer::Stop;
 use crate::report::SCHEMA_VERSION;
+use crate::run::Stop;
 use crate::store::{ChunkStore, Object, ObjectName, StoredImage};
 
 /// Bytes moved at once.

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 
 use nydus_convert_oci::{Config, Descriptor, DiffId, Manifest};
 
-use crate::error::{Error, LayerFailure};
+use crate::error::Error;
+use crate::layer::failure::LayerFailure;
 use crate::layer::{ConvertedLayer, LayerIdentity, LayerInput, LayerRun};
-use crate::observer::LayerLabel;
 use crate::options::Dedup;
 use crate::reuse::Below;
-use crate::side_by_side::side_by_side;
+use crate::run::LayerLabel;
+use crate::run::side_by_side;
 
 /// What an image's layers are known by, in manifest order: their bytes, what image and manifest say of them, and, where
 /// they may refer to the layers below them, these. Equal identities, equal conversions.

@@ -8,7 +8,7 @@ use nydus_convert_rafs::{
 };
 use thiserror::Error;
 
-use crate::layer::MergeLayer;
+use crate::layer::converted::MergeLayer;
 
 /// Why layers do not make an image.
 #[derive(Debug, Error)]

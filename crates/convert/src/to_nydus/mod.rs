@@ -22,15 +22,16 @@ use nydus_convert_rafs::{self as rafs, BlobId, BlobName, FsVersion, Image};
 
 use crate::dictionary::DictionaryError;
 use crate::error::Error;
-use crate::images::{self, Content, Found, FoundKind};
+use crate::image::ImageError;
+use crate::image::find::{self as images, Content, Found, FoundKind};
 use crate::layer::{ConvertedLayer, Form, LayerIdentity, LayerRun, LostEntry, Packed};
-use crate::observer::{Observer, Stop};
 use crate::options::{Dedup, Fidelity, IndexForm, Replay, ToNydusOptions};
-use crate::replay::{self, LayerRecord, Origin, OriginIndex, REPLAY, layer_records};
+use crate::remembered::{self, LayerRecord, Origin, OriginIndex, REPLAY, layer_records};
 use crate::report::{
     Action, ImageReport, LayerReport, LossReport, SCHEMA_VERSION, SharedReport, ToNydusReport, ToolReport,
 };
 use crate::reuse::Reuse;
+use crate::run::{Observer, Stop};
 
 use layers::{convert_layers, identities};
 pub use merge::{MergeError, merge};
@@ -185,7 +186,7 @@ impl<'a> Conversion<'a> {
         let Self { images, losses, options, .. } = self;
         if !images.iter().any(|image| image.action != Action::Carried) {
             let wanted = options.platforms.to_string();
-            return Err(Error::NoSuchPlatform { wanted, available: available(source)? });
+            return Err(Error::from(ImageError::NoSuchPlatform { wanted, available: available(source)? }));
         }
         if options.fidelity == Fidelity::Strict && !losses.is_empty() {
             return Err(Error::NotFaithful { losses });
@@ -197,7 +198,7 @@ impl<'a> Conversion<'a> {
     fn convert(&mut self, descriptor: &Descriptor, depth: usize) -> Result<Descriptor, Error> {
         match images::read(self.run.source, descriptor, depth == 0)? {
             Content::Index(_) if depth == images::MAX_DEPTH => {
-                Err(Error::NestedIndex { digest: descriptor.digest })
+                Err(Error::from(ImageError::NestedIndex { digest: descriptor.digest }))
             }
             Content::Index(index) => {
                 let bytes = self.run.source.read(descriptor, oci::image::MAX_MANIFEST)?;
@@ -375,8 +376,8 @@ impl<'a> Conversion<'a> {
             BlobName::ThisBlob => None,
         });
         let bring = |id| match self.run.form.packed() {
-            Some(Packed { dictionary: Some(dictionary), .. }) => dictionary.copy_blob(id, self.run.sink),
-            Some(Packed { reuse: Some(reuse), .. }) => reuse.bring(id, self.run.sink),
+            Some(Packed { dictionary: Some(dictionary), .. }) => Ok(dictionary.copy_blob(id, self.run.sink)?),
+            Some(Packed { reuse: Some(reuse), .. }) => Ok(reuse.bring(id, self.run.sink)?),
             _ => Err(Error::StoredBlob { id }),
         };
         ids.map(bring).collect()
@@ -425,7 +426,7 @@ impl<'a> Conversion<'a> {
                 let records = layer_records::write(records.into_iter());
                 layer.extra(nydus::LAYERS_PATH, &records).map_err(oci::Error::from)?;
             }
-            annotations.insert(REPLAY.to_owned(), replay::VERSION.to_string());
+            annotations.insert(REPLAY.to_owned(), remembered::VERSION.to_string());
         }
         let (out, stored) = layer.finish().map_err(oci::Error::from)?;
         out.finish_as(stored.blob.digest, stored.blob.size)?;

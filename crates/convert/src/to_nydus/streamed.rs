@@ -11,14 +11,15 @@ use nydus_convert_oci::{Blob, Compression, LayerSource, ManifestKind, Platform, 
 
 use super::layers::identities;
 use super::{Conversion, check_options, layer_run, publish};
-use crate::error::{Error, LayerFailure};
-use crate::images;
+use crate::error::Error;
+use crate::image::find as images;
+use crate::layer::failure::LayerFailure;
 use crate::layer::{LayerInput, LayerRun};
 use crate::layer_verbs::{StreamSource, VerbError};
-use crate::observer::{LayerLabel, Observer, Stop};
 use crate::options::{Resources, ToNydusOptions};
 use crate::report::ToNydusReport;
 use crate::reuse::{Below, Reuse};
+use crate::run::{LayerLabel, Observer, Stop};
 
 /// Converts the image whose one layer is what `layer` gives, and publishes it in `sink`: as
 /// [`to_nydus`](crate::to_nydus) of an [`LayerSource`] for `platform`, but reading forward only, so the layer may be a

@@ -9,7 +9,7 @@ use nydus_convert_oci::{self as oci, Annotations, Blob, Descriptor, Index, Manif
 
 use super::Conversion;
 use crate::error::Error;
-use crate::images::{self, Found};
+use crate::image::find::{self as images, Found};
 
 impl Conversion<'_> {
     /// An image that stands alone and its Nydus variant, in an index.

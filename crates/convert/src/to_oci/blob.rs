@@ -10,11 +10,11 @@ use nydus_convert_rafs::meta::section;
 use nydus_convert_rafs::{BlobName, ChunkTable, Image};
 
 use super::rebuild::open_chunks;
-use crate::blob_file::BlobFile;
-use crate::error::LayerFailure;
-use crate::nydus_image::find_layer;
-use crate::replay::foreign_chunks::{self, ForeignChunk};
-use crate::replay::{CHUNKS_SECTION, FOREIGN_SECTION, LAYER_SECTION, chunk_records};
+use crate::image::blob_file::BlobFile;
+use crate::image::locate::find_layer;
+use crate::layer::failure::LayerFailure;
+use crate::remembered::foreign_chunks::{self, ForeignChunk};
+use crate::remembered::{CHUNKS_SECTION, FOREIGN_SECTION, LAYER_SECTION, chunk_records};
 
 /// An opened blob stream.
 pub struct OpenBlob {

@@ -10,15 +10,18 @@ use nydus_convert_rafs::Tree;
 use super::layer::{self, Expected, LayerJob, RestoredTar};
 use super::tarfs::PlainTar;
 use super::{Restored, Run, parse_origin, rebuild};
-use crate::error::{Error, LayerFailure, NydusError};
-use crate::images::{self, Found};
-use crate::nydus_image::MAX_BOOTSTRAP;
-use crate::observer::LayerLabel;
+use crate::error::Error;
+use crate::image::ImageError;
+use crate::image::NydusError;
+use crate::image::find::{self as images, Found};
+use crate::image::nydus::MAX_BOOTSTRAP;
+use crate::image::referred;
+use crate::layer::failure::LayerFailure;
 use crate::options::Layers;
-use crate::referred;
-use crate::replay::{Origin, layer_records};
+use crate::remembered::{Origin, layer_records};
 use crate::report::{Restoration, RestoredImage, RestoredLayer};
-use crate::side_by_side::side_by_side;
+use crate::run::LayerLabel;
+use crate::run::side_by_side;
 
 /// What an image remembers, parsed.
 struct Known {
@@ -60,7 +63,10 @@ pub(super) fn restore(
     manifest: &Manifest,
 ) -> Result<(Restored, RestoredImage), Error> {
     let Some((blobs, bootstrap)) = manifest.nydus() else {
-        return Err(Error::NotNydus { reference: found.descriptor.digest.to_string(), command: "to-oci" });
+        return Err(Error::from(ImageError::NotNydus {
+            reference: found.descriptor.digest.to_string(),
+            command: "to-oci",
+        }));
     };
     let config = images::read_config(run.source, manifest)?;
     let stored =

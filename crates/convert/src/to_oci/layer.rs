@@ -16,11 +16,11 @@ use super::image::storage;
 use super::payload::Payload;
 use super::tarfs::PlainTar;
 use super::{Run, compress, rebuild};
-use crate::error::LayerFailure;
-use crate::observer::LayerLabel;
+use crate::image::referred;
+use crate::layer::failure::LayerFailure;
 use crate::options::Layers;
-use crate::referred;
-use crate::replay::{LAYER_SECTION, LayerRecord, ORIGINAL_SECTION, Stored};
+use crate::remembered::{LAYER_SECTION, LayerRecord, ORIGINAL_SECTION, Stored};
+use crate::run::LayerLabel;
 
 /// A layer that is to be made.
 pub struct LayerJob<'a> {

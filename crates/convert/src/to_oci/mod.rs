@@ -22,11 +22,12 @@ use nydus_convert_oci::nydus;
 use nydus_convert_oci::{Descriptor, Digest, Index, Reference, Sink, Source, copy_image};
 
 use crate::error::Error;
-use crate::images::{self, Content, Found, FoundKind};
-use crate::observer::{Observer, Stop};
+use crate::image::ImageError;
+use crate::image::find::{self as images, Content, Found, FoundKind};
 use crate::options::{Layers, ToOciOptions};
-use crate::replay::{Origin, OriginIndex};
+use crate::remembered::{Origin, OriginIndex};
 use crate::report::{Restoration, RestoredImage, SCHEMA_VERSION, ToOciReport};
+use crate::run::{Observer, Stop};
 
 /// Converts the Nydus image or index behind `source` back and publishes the result in `sink`.
 ///
@@ -44,7 +45,10 @@ pub fn to_oci(
     let restored = restoring.restore(source.root(), source_name, 0)?;
     let images = restoring.images;
     if !images.iter().any(|image| image.action != Restoration::Carried) {
-        return Err(Error::NotNydus { reference: source_name.to_string(), command: "to-oci" });
+        return Err(Error::from(ImageError::NotNydus {
+            reference: source_name.to_string(),
+            command: "to-oci",
+        }));
     }
     if let Some(signal) = stop.requested() {
         return Err(Error::Interrupted { signal });
@@ -92,7 +96,9 @@ struct Restored {
 impl Restoring<'_> {
     fn restore(&mut self, at: &Descriptor, name: &Reference, depth: usize) -> Result<Restored, Error> {
         match images::read(self.run.source, at, depth == 0)? {
-            Content::Index(_) if depth == images::MAX_DEPTH => Err(Error::NestedIndex { digest: at.digest }),
+            Content::Index(_) if depth == images::MAX_DEPTH => {
+                Err(Error::from(ImageError::NestedIndex { digest: at.digest }))
+            }
             Content::Index(index) => self.restore_index(&index, name, depth),
             Content::One(found) => match (found.label(), self.restore_one(&found)) {
                 (Some(platform), Err(source)) if depth > 0 => {
@@ -136,7 +142,10 @@ impl Restoring<'_> {
         if entries.is_empty() {
             let all = images::find(self.run.source, self.run.source.root(), &Default::default())?;
             let available = all.iter().filter_map(Found::label).collect::<Vec<_>>().join(", ");
-            return Err(Error::NoSuchPlatform { wanted: self.run.options.platforms.to_string(), available });
+            return Err(Error::from(ImageError::NoSuchPlatform {
+                wanted: self.run.options.platforms.to_string(),
+                available,
+            }));
         }
         let origin = common_index(&entries, depth);
         if let Some((origin, bytes)) = &origin

@@ -11,11 +11,13 @@ use nydus_convert_rafs::{Blob, BlobName, Image, InodeId, InodeKind, Metadata, Tr
 use super::Run;
 use super::blob::OpenBlob;
 use super::layer::{LayerJob, RestoredTar, Restoring, Watched};
-use crate::blob_file::BlobFile;
-use crate::error::{Error, LayerFailure};
-use crate::images::Found;
-use crate::nydus_image::find_layer;
-use crate::observer::LayerLabel;
+use crate::error::Error;
+use crate::image::Found;
+use crate::image::ImageError;
+use crate::image::blob_file::BlobFile;
+use crate::image::locate::find_layer;
+use crate::layer::failure::LayerFailure;
+use crate::run::LayerLabel;
 
 /// Things that a tar cannot hold and that are told one by one.
 const SHOWN_MISFITS: usize = 20;
@@ -50,7 +52,10 @@ fn forget_guessed_directories(tree: &mut Tree, merged: &Tree) {
 /// One layer from the bootstrap of the image.
 pub fn whole(run: &Run<'_>, found: &Found, manifest: &Manifest, image: &Image) -> Result<RestoredTar, Error> {
     let (Some(blob), digest) = (manifest.layers.last(), found.descriptor.digest) else {
-        return Err(Error::NotNydus { reference: found.descriptor.digest.to_string(), command: "to-oci" });
+        return Err(Error::from(ImageError::NotNydus {
+            reference: found.descriptor.digest.to_string(),
+            command: "to-oci",
+        }));
     };
     let (platform, size) = (found.label(), found.descriptor.size);
     let label = LayerLabel { platform, number: 1, count: 1, digest: digest.to_string(), size };

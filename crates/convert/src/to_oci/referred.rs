@@ -6,9 +6,9 @@ use nydus_convert_oci::nydus::LayerStorage;
 use nydus_convert_oci::{self as oci, Compression, Descriptor, DiffId, Digest, HashingReader, decompress};
 
 use super::layer::{Expected, RestoredTar, Restoring};
-use crate::error::LayerFailure;
+use crate::image::referred;
+use crate::layer::failure::LayerFailure;
 use crate::options::Layers;
-use crate::referred;
 
 impl Restoring<'_> {
     /// The layer that the blob refers to, whose digest this is.

@@ -4,9 +4,9 @@ use nydus_convert_oci::nydus::LayerStorage;
 use nydus_convert_oci::{self as oci, DiffId};
 
 use super::layer::{RestoredTar, Restoring, TarSource};
-use crate::error::LayerFailure;
+use crate::layer::failure::LayerFailure;
 use crate::options::Layers;
-use crate::replay::LayerRecord;
+use crate::remembered::LayerRecord;
 
 /// What is told of a blob that is a plain tar.
 #[derive(Debug, Clone, Default)]

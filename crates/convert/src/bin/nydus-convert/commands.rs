@@ -12,8 +12,8 @@ use nydus_convert::inspect::{InspectOptions, inspect};
 use nydus_convert::oci::Platform;
 use nydus_convert::rafs::EntryPath;
 use nydus_convert::{
-    CheckReport, Error, PlatformFilter, RefusalReport, Restoration, SCHEMA_VERSION, ToNydusReport,
-    ToOciReport, ToolReport, check, open_nydus, to_nydus, to_nydus_stream, to_oci,
+    CheckReport, Error, ImageError, PlatformFilter, RefusalReport, Restoration, SCHEMA_VERSION,
+    ToNydusReport, ToOciReport, ToolReport, check, open_nydus, to_nydus, to_nydus_stream, to_oci,
 };
 use serde::Serialize;
 
@@ -268,7 +268,7 @@ fn run_inspect(args: &Inspect) -> Result<ExitCode> {
 fn run_ls(args: &Look) -> Result<ExitCode> {
     let image = open_image(args, "ls")?;
     let mut out = io::BufWriter::new(stdout());
-    for listed in image.list(&path(args)?)? {
+    for listed in image.list(&path(args)?).map_err(Error::from)? {
         let line = if args.json { serde_json::to_string(&listed)? } else { listed.to_string() };
         match writeln!(out, "{line}") {
             // Whoever reads has seen enough, as with `| head`.
@@ -283,9 +283,9 @@ fn run_ls(args: &Look) -> Result<ExitCode> {
 fn run_cat(args: &Look) -> Result<ExitCode> {
     let image = open_image(args, "cat")?;
     match image.cat(&path(args)?, &mut stdout().lock()) {
-        Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(ImageError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
         result => {
-            result?;
+            result.map_err(Error::from)?;
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -302,7 +302,7 @@ fn open_image(args: &Look, command: &'static str) -> Result<nydus_convert::Nydus
         Some(platform) => platform.parse().map_err(UsageError::BadPlatform)?,
         None => Platform::new("linux", std::env::consts::ARCH),
     };
-    Ok(open_nydus(source.as_ref(), &platform, command)?)
+    Ok(open_nydus(source.as_ref(), &platform, command).map_err(Error::from)?)
 }
 
 fn run_man(dir: Option<&Path>) -> Result<ExitCode> {

@@ -72,8 +72,9 @@ pub fn open_source_for(
 pub fn open_dictionary(text: &str, options: &RegistryOptions) -> Result<ChunkDictionary> {
     let open = || -> Result<ChunkDictionary> {
         match text.strip_prefix("bootstrap").and_then(|rest| rest.strip_prefix([':', '='])) {
-            Some(file) => Ok(ChunkDictionary::of_bootstrap(Path::new(file))?),
-            None => Ok(ChunkDictionary::of_images(open_source(&lower::reference(text)?, options)?.into())?),
+            Some(file) => Ok(ChunkDictionary::of_bootstrap(Path::new(file)).map_err(Error::from)?),
+            None => Ok(ChunkDictionary::of_images(open_source(&lower::reference(text)?, options)?.into())
+                .map_err(Error::from)?),
         }
     };
     open().with_context(|| format!("chunk dictionary {text}"))

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use nydus_convert::kernel_mount;
 use nydus_convert::oci::{Digest, LayoutSource, Platform, Reference};
+use nydus_convert::{Error, kernel_mount};
 
 use crate::commands::print_line;
 use crate::lower::{self, UsageError};
@@ -40,7 +40,7 @@ impl MountCmd {
             Some(platform) => platform.parse().map_err(UsageError::BadPlatform)?,
             None => Platform::new("linux", std::env::consts::ARCH),
         };
-        let mount = kernel_mount(&source, &platform)?;
+        let mount = kernel_mount(&source, &platform).map_err(Error::from)?;
         self.write_bootstrap(&mount.bootstrap)?;
         let blobs = absolute(Path::new(dir))?.join("blobs");
         let bootstrap = absolute(&self.bootstrap)?;

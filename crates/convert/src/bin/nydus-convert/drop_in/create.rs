@@ -78,7 +78,9 @@ fn open_dictionary(text: &str) -> Result<ChunkDictionary> {
         Some(("bootstrap", file)) => file,
         Some(_) => return Err(Refusal::Dictionary { text: text.to_owned() }.into()),
     };
-    ChunkDictionary::of_bootstrap(Path::new(file)).with_context(|| format!("chunk dictionary {file}"))
+    ChunkDictionary::of_bootstrap(Path::new(file))
+        .map_err(Error::from)
+        .with_context(|| format!("chunk dictionary {file}"))
 }
 
 /// Callers do not know of losses: they are told where people look.

@@ -35,7 +35,7 @@ pub fn parse(list: &[u8]) -> Result<Vec<LayerRecord>, RecordError> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::replay::Stored;
+    use crate::remembered::Stored;
     use nydus_convert_oci::{DiffId, Digest};
 
     #[test]

@@ -6,19 +6,19 @@ use nydus_convert_oci::{Platform, Source};
 use nydus_convert_rafs::{EntryPath, InodeId, InodeKind, Timestamp, Tree, display_bytes};
 use serde::Serialize;
 
-use crate::error::Error;
-use crate::images::{self, FoundKind};
-use crate::nydus_image::NydusImage;
+use super::error::ImageError;
+use super::find::{FoundKind, find_one};
+use super::nydus::NydusImage;
 
 /// Opens the Nydus image behind `source`: the only one, or of an index the one for `platform`.
 pub fn open_nydus(
     source: &dyn Source,
     platform: &Platform,
     command: &'static str,
-) -> Result<NydusImage, Error> {
-    match images::find_one(source, platform)?.kind {
+) -> Result<NydusImage, ImageError> {
+    match find_one(source, platform)?.kind {
         FoundKind::Nydus(manifest) => NydusImage::open(source, &manifest),
-        _ => Err(Error::NotNydus { reference: source.root().digest.to_string(), command }),
+        _ => Err(ImageError::NotNydus { reference: source.root().digest.to_string(), command }),
     }
 }
 
@@ -57,16 +57,16 @@ pub struct Listed {
 
 impl NydusImage {
     /// The file at `path`, or everything below it if it is a directory, in the order of their paths.
-    pub fn list(&self, path: &EntryPath) -> Result<impl Iterator<Item = Listed> + '_, Error> {
+    pub fn list(&self, path: &EntryPath) -> Result<impl Iterator<Item = Listed> + '_, ImageError> {
         let tree = &self.image.tree;
-        let missing = || Error::NoSuchFile { path: path.clone() };
+        let missing = || ImageError::NoSuchFile { path: path.clone() };
         let start = tree.resolve(path).map_err(|_| missing())?.ok_or_else(missing)?;
         Ok(list_tree(tree, path.clone(), start).map(|(_, listed)| listed))
     }
 }
 
 /// Everything from `start` on, which is at `path`, in the order of the paths.
-pub(crate) fn list_tree(
+pub fn list_tree(
     tree: &Tree,
     path: EntryPath,
     start: InodeId,

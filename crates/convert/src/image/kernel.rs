@@ -3,9 +3,10 @@
 use nydus_convert_oci::{Digest, Platform, Source, nydus};
 use nydus_convert_rafs::{self as rafs, Blob, BlobFeatures, ChunkFlags, FsVersion};
 
-use crate::error::{Error, NydusError};
-use crate::images::{self, FoundKind};
-use crate::nydus_image::{MAX_BOOTSTRAP, find_blob};
+use super::error::{ImageError, NydusError};
+use super::find::{FoundKind, find_one};
+use super::locate::find_blob;
+use super::nydus::MAX_BOOTSTRAP;
 
 /// An image that the kernel can mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,20 +18,23 @@ pub struct KernelMount {
 }
 
 /// Finds what to mount for `platform`; an error if the kernel would refuse the image or show wrong data.
-pub fn kernel_mount(source: &dyn Source, platform: &Platform) -> Result<KernelMount, Error> {
-    let missing = || Error::NotNydus { reference: source.root().digest.to_string(), command: "mount-cmd" };
-    let FoundKind::Nydus(manifest) = images::find_one(source, platform)?.kind else { return Err(missing()) };
+pub fn kernel_mount(source: &dyn Source, platform: &Platform) -> Result<KernelMount, ImageError> {
+    let missing =
+        || ImageError::NotNydus { reference: source.root().digest.to_string(), command: "mount-cmd" };
+    let FoundKind::Nydus(manifest) = find_one(source, platform)?.kind else { return Err(missing()) };
     let layer = source.open(manifest.layers.last().ok_or_else(missing)?)?;
     let layer = nydus::read_bootstrap(layer, MAX_BOOTSTRAP).map_err(nydus_convert_oci::Error::from)?;
     let (frame, image) = rafs::describe(&layer.bytes).map_err(NydusError::Bootstrap)?;
     if frame.version == FsVersion::V5 {
-        return Err(Error::NotForTheKernel { why: "it is RAFS v5, which only FUSE clients read".to_owned() });
+        return Err(ImageError::NotForTheKernel {
+            why: "it is RAFS v5, which only FUSE clients read".to_owned(),
+        });
     }
     let mut devices = Vec::with_capacity(image.blobs.len());
     for blob in &image.blobs {
         let digest = find_blob(&manifest, blob.name)?.digest;
         if let Some(why) = obstacle(blob) {
-            return Err(Error::NotForTheKernel { why: format!("in the blob {digest} {why}") });
+            return Err(ImageError::NotForTheKernel { why: format!("in the blob {digest} {why}") });
         }
         devices.push(digest);
     }

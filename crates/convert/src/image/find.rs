@@ -2,14 +2,14 @@
 
 use nydus_convert_oci::image::{EntryKind, check_layers};
 use nydus_convert_oci::{
-    Config, Descriptor, Digest, ImageError, Manifest, ManifestKind, Platform, Reference, Source,
+    self as oci, Config, Descriptor, Digest, Manifest, ManifestKind, Platform, Reference, Source,
 };
 
-use crate::error::Error;
-use crate::options::PlatformFilter;
+use super::error::ImageError;
+use super::platform_filter::PlatformFilter;
 
 /// Indexes inside indexes that are followed. Real images have one level.
-pub(crate) const MAX_DEPTH: usize = 4;
+pub const MAX_DEPTH: usize = 4;
 
 /// One image, or whatever else an index lists.
 pub struct Found {
@@ -39,15 +39,15 @@ impl Found {
 }
 
 /// What the content of a descriptor is.
-pub(crate) enum Content {
+pub enum Content {
     /// An image, or something that belongs to images.
     One(Box<Found>),
     /// An index.
-    Index(Box<nydus_convert_oci::Index>),
+    Index(Box<oci::Index>),
 }
 
 /// Reads a manifest or index. What cannot be used is an error where it is the root, and `Other` inside an index.
-pub(crate) fn read(source: &dyn Source, descriptor: &Descriptor, is_root: bool) -> Result<Content, Error> {
+pub fn read(source: &dyn Source, descriptor: &Descriptor, is_root: bool) -> Result<Content, ImageError> {
     let found =
         |platform, kind| Content::One(Box::new(Found { descriptor: descriptor.clone(), platform, kind }));
     if !is_root && EntryKind::of(descriptor) == EntryKind::Extra {
@@ -65,7 +65,7 @@ pub(crate) fn read(source: &dyn Source, descriptor: &Descriptor, is_root: bool) 
         }
         ManifestKind::Artifact { .. } if !is_root => found(None, FoundKind::Other),
         _ => match refusal {
-            Some(refusal) => return Err(nydus_convert_oci::Error::from(ImageError::from(refusal)).into()),
+            Some(refusal) => return Err(oci::Error::from(oci::ImageError::from(refusal)).into()),
             None => found(None, FoundKind::Other),
         },
     })
@@ -76,7 +76,7 @@ fn platform(
     source: &dyn Source,
     descriptor: &Descriptor,
     manifest: &Manifest,
-) -> Result<Option<Platform>, Error> {
+) -> Result<Option<Platform>, ImageError> {
     match &descriptor.platform {
         Some(platform) => Ok(Some(platform.clone())),
         None => Ok(read_config(source, manifest)?.platform()),
@@ -84,32 +84,40 @@ fn platform(
 }
 
 /// The config of an image, which must know as many layers as the manifest.
-pub(crate) fn read_config(source: &dyn Source, manifest: &Manifest) -> Result<Config, Error> {
+pub fn read_config(source: &dyn Source, manifest: &Manifest) -> Result<Config, ImageError> {
     let (_, config) = Config::read(source, &manifest.config)?;
-    check_layers(manifest, &config).map_err(nydus_convert_oci::Error::from)?;
+    check_layers(manifest, &config).map_err(oci::Error::from)?;
     Ok(config)
 }
 
 /// All images behind `root` that the filter accepts, in order.
-pub(crate) fn find(
+pub fn find(
     source: &dyn Source,
     root: &Descriptor,
     platforms: &PlatformFilter,
-) -> Result<Vec<Found>, Error> {
+) -> Result<Vec<Found>, ImageError> {
     let mut all = Vec::new();
     collect(source, root, 0, &mut all)?;
     let available: Vec<String> = all.iter().filter_map(Found::label).collect();
     all.retain(|found| platforms.wants(found.platform.as_ref()));
     if all.is_empty() {
-        return Err(Error::NoSuchPlatform { wanted: platforms.to_string(), available: available.join(", ") });
+        return Err(ImageError::NoSuchPlatform {
+            wanted: platforms.to_string(),
+            available: available.join(", "),
+        });
     }
     Ok(all)
 }
 
-fn collect(source: &dyn Source, at: &Descriptor, depth: usize, all: &mut Vec<Found>) -> Result<(), Error> {
+fn collect(
+    source: &dyn Source,
+    at: &Descriptor,
+    depth: usize,
+    all: &mut Vec<Found>,
+) -> Result<(), ImageError> {
     match read(source, at, depth == 0)? {
         Content::One(found) => all.push(*found),
-        Content::Index(_) if depth == MAX_DEPTH => return Err(Error::NestedIndex { digest: at.digest }),
+        Content::Index(_) if depth == MAX_DEPTH => return Err(ImageError::NestedIndex { digest: at.digest }),
         Content::Index(index) => {
             for entry in &index.manifests {
                 collect(source, entry, depth + 1, all)?;
@@ -120,7 +128,7 @@ fn collect(source: &dyn Source, at: &Descriptor, depth: usize, all: &mut Vec<Fou
 }
 
 /// The one image that somebody means who looks into `root`: the only one, or the one for `platform`.
-pub(crate) fn find_one(source: &dyn Source, platform: &Platform) -> Result<Found, Error> {
+pub fn find_one(source: &dyn Source, platform: &Platform) -> Result<Found, ImageError> {
     let mut all = find(source, source.root(), &PlatformFilter::All)?;
     all.retain(|found| !matches!(found.kind, FoundKind::Other));
     if all.len() > 1 {
@@ -128,7 +136,7 @@ pub(crate) fn find_one(source: &dyn Source, platform: &Platform) -> Result<Found
         let wanted = |found: &Found| found.platform.as_ref().is_some_and(|own| own.matches(platform));
         all.retain(wanted);
         if all.is_empty() {
-            return Err(Error::NoSuchPlatform {
+            return Err(ImageError::NoSuchPlatform {
                 wanted: platform.to_string(),
                 available: available.join(", "),
             });
@@ -140,11 +148,11 @@ pub(crate) fn find_one(source: &dyn Source, platform: &Platform) -> Result<Found
     }
     all.into_iter()
         .next()
-        .ok_or(Error::NoSuchPlatform { wanted: platform.to_string(), available: String::new() })
+        .ok_or(ImageError::NoSuchPlatform { wanted: platform.to_string(), available: String::new() })
 }
 
 /// A reference with the digest it led to.
-pub(crate) fn pinned(reference: &Reference, pin: Digest) -> String {
+pub fn pinned(reference: &Reference, pin: Digest) -> String {
     let mut pinned = reference.clone();
     match &mut pinned {
         Reference::Oci { digest, .. }

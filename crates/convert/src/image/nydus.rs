@@ -4,15 +4,16 @@ use std::io::Write;
 use std::sync::Arc;
 
 use nydus_convert_chunk::{BlobReader, ChunkSource, Worker};
-use nydus_convert_oci::{Descriptor, Digest, Manifest, Source, nydus};
-use nydus_convert_rafs::{Blob, BlobName, EntryPath, FsVersion, Image, InodeId, InodeKind, TreeError};
+use nydus_convert_oci::{Digest, Manifest, Source, nydus};
+use nydus_convert_rafs::{Blob, EntryPath, FsVersion, Image, InodeId, InodeKind, TreeError};
 
-use crate::blob_file::BlobFile;
-use crate::error::{Error, NydusError};
-use crate::referred;
+use super::blob_file::BlobFile;
+use super::error::{ImageError, NydusError};
+use super::locate::find_blob;
+use super::referred;
 
 /// A bootstrap larger than this is not read into memory: the format's readers stop at 2 GiB.
-pub(crate) const MAX_BOOTSTRAP: u64 = 2 << 30;
+pub const MAX_BOOTSTRAP: u64 = 2 << 30;
 
 /// An opened Nydus image.
 pub struct NydusImage {
@@ -24,7 +25,7 @@ pub struct NydusImage {
 
 impl NydusImage {
     /// Reads the bootstrap of a Nydus manifest and opens the blobs it uses. Chunks are verified when they are read.
-    pub fn open(source: &dyn Source, manifest: &Manifest) -> Result<Self, Error> {
+    pub fn open(source: &dyn Source, manifest: &Manifest) -> Result<Self, ImageError> {
         let image = read_bootstrap(source, manifest)?;
         let mut blobs = Vec::with_capacity(image.blobs.len());
         for blob in &image.blobs {
@@ -34,13 +35,13 @@ impl NydusImage {
     }
 
     /// Writes the content of a regular file, following symbolic links inside the image.
-    pub fn cat(&self, path: &EntryPath, out: &mut dyn Write) -> Result<(), Error> {
+    pub fn cat(&self, path: &EntryPath, out: &mut dyn Write) -> Result<(), ImageError> {
         let id = self.follow(path)?;
         let chunks = match &self.image.tree.inode(id).kind {
             InodeKind::Regular { chunks, .. } => chunks,
             other => {
                 let what = kind_name(other);
-                return Err(Error::NotARegularFile { path: path.clone(), what });
+                return Err(ImageError::NotARegularFile { path: path.clone(), what });
             }
         };
         let (mut worker, mut plain) = (Worker::default(), Vec::new());
@@ -49,18 +50,18 @@ impl NydusImage {
             let (Some(chunk), Some((digest, blob))) =
                 (self.image.chunk(*at), self.blobs.get(usize::from(at.blob)))
             else {
-                return Err(Error::NoSuchFile { path: path.clone() });
+                return Err(ImageError::NoSuchFile { path: path.clone() });
             };
             blob.read_chunk(&mut worker, at.index, chunk, &mut plain)
                 .map_err(|source| NydusError::Blob { digest: *digest, source })?;
-            out.write_all(&plain).map_err(Error::Output)?;
+            out.write_all(&plain).map_err(ImageError::Output)?;
         }
-        out.flush().map_err(Error::Output)
+        out.flush().map_err(ImageError::Output)
     }
 
     /// The inode of a path with all symbolic links followed, the last component's too.
-    pub fn follow(&self, path: &EntryPath) -> Result<InodeId, Error> {
-        let missing = || Error::NoSuchFile { path: path.clone() };
+    pub fn follow(&self, path: &EntryPath) -> Result<InodeId, ImageError> {
+        let missing = || ImageError::NoSuchFile { path: path.clone() };
         self.image.tree.resolve_all(path).map_err(|_: TreeError| missing())?.ok_or_else(missing)
     }
 }
@@ -70,7 +71,7 @@ fn open_chunks(
     source: &dyn Source,
     manifest: &Manifest,
     blob: &Blob,
-) -> Result<(Digest, ChunkSource<BlobFile>), Error> {
+) -> Result<(Digest, ChunkSource<BlobFile>), ImageError> {
     let (digest, chunks) = if referred::is_referred(blob) {
         let (digest, referred) = referred::open(source, &manifest.layers, blob)?;
         (digest, referred.chunks_of(blob))
@@ -96,41 +97,19 @@ pub fn kind_name(kind: &InodeKind) -> &'static str {
 }
 
 /// The bootstrap of a Nydus manifest: its last layer, verified.
-pub(crate) fn read_bootstrap(source: &dyn Source, manifest: &Manifest) -> Result<Image, Error> {
+pub fn read_bootstrap(source: &dyn Source, manifest: &Manifest) -> Result<Image, ImageError> {
     Ok(read_versioned_bootstrap(source, manifest)?.1)
 }
 
 /// The same with the version of its format.
-pub(crate) fn read_versioned_bootstrap(
+pub fn read_versioned_bootstrap(
     source: &dyn Source,
     manifest: &Manifest,
-) -> Result<(FsVersion, Image), Error> {
+) -> Result<(FsVersion, Image), ImageError> {
     let Some(layer) = manifest.layers.last() else {
-        return Err(Error::NotNydus { reference: source.root().digest.to_string(), command: "this" });
+        return Err(ImageError::NotNydus { reference: source.root().digest.to_string(), command: "this" });
     };
     let layer =
         nydus::read_bootstrap(source.open(layer)?, MAX_BOOTSTRAP).map_err(nydus_convert_oci::Error::from)?;
     Ok(nydus_convert_rafs::parse(&layer.bytes).map_err(NydusError::Bootstrap)?)
-}
-
-/// The layer that a blob of the bootstrap is.
-pub(crate) fn find_blob(manifest: &Manifest, name: BlobName) -> Result<&Descriptor, NydusError> {
-    find_layer(&manifest.layers, name).map_err(|UnknownBlob { id }| NydusError::UnknownBlob { id })
-}
-
-/// A blob that is no layer of the image.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the bootstrap uses the blob {id}, which is no layer of the image")]
-pub struct UnknownBlob {
-    /// The blob.
-    pub id: String,
-}
-
-/// The one of these layers that a blob is.
-pub(crate) fn find_layer(layers: &[Descriptor], name: BlobName) -> Result<&Descriptor, UnknownBlob> {
-    let id = match name {
-        BlobName::Id(id) => id.to_string(),
-        BlobName::ThisBlob => "of the layer itself".to_owned(),
-    };
-    layers.iter().find(|layer| layer.digest.hex() == id).ok_or(UnknownBlob { id })
 }

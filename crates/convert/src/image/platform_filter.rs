@@ -1,0 +1,36 @@
+//! Which images of an index are meant.
+
+use nydus_convert_oci::Platform;
+
+/// Which images of an index are meant.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum PlatformFilter {
+    /// Every one.
+    #[default]
+    All,
+    /// These.
+    Only(Vec<Platform>),
+}
+
+impl PlatformFilter {
+    /// Whether an entry is meant. Entries without a platform belong to the whole index.
+    pub fn wants(&self, platform: Option<&Platform>) -> bool {
+        match (self, platform) {
+            (Self::All, _) => true,
+            (Self::Only(wanted), Some(platform)) => wanted.iter().any(|wanted| platform.matches(wanted)),
+            (Self::Only(_), None) => false,
+        }
+    }
+}
+
+impl std::fmt::Display for PlatformFilter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Only(wanted) => {
+                let names: Vec<String> = wanted.iter().map(Platform::to_string).collect();
+                f.write_str(&names.join(","))
+            }
+        }
+    }
+}
