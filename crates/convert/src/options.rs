@@ -128,6 +128,9 @@ pub struct Resources {
     /// Largest window of a zstd frame accepted, in bytes. It comes on top of `window_bytes`; of large ones there is one at
     /// a time.
     pub max_zstd_window: u64,
+    /// Bytes of memory that the names, attributes and directories of a conversion may take beyond what the sizes of its
+    /// layers and bootstraps allow.
+    pub max_metadata: u64,
 }
 
 impl Resources {
@@ -135,6 +138,9 @@ impl Resources {
     pub const DEFAULT_WINDOW: usize = 64 << 20;
     /// 256 GiB: beyond any image seen in the field, within what a disk survives.
     pub const DEFAULT_MAX_LAYER_SIZE: u64 = 256 << 30;
+
+    /// 64 MiB: what a quarter of a million files take.
+    pub const DEFAULT_MAX_METADATA: u64 = 64 << 20;
 
     /// What reading a layer may take.
     pub fn stream_limits(&self) -> StreamLimits {
@@ -151,6 +157,7 @@ impl Default for Resources {
             window_bytes: Self::DEFAULT_WINDOW,
             max_layer_size: Self::DEFAULT_MAX_LAYER_SIZE,
             max_zstd_window: StreamLimits::DEFAULT_ZSTD_WINDOW,
+            max_metadata: Self::DEFAULT_MAX_METADATA,
         }
     }
 }

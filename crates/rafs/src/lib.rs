@@ -42,5 +42,5 @@ pub use metadata::{DeviceNumber, Metadata, Timestamp, Xattrs};
 pub use overlay::{LINK_XATTR, LayerTree, Link, OPAQUE_MARKER, OverlayError, WHITEOUT_PREFIX, overlay};
 pub use path::{EntryPath, PathError};
 pub use saved::SavedError;
-pub use tree::{Directory, Inode, InodeId, InodeKind, Tree, TreeError, WalkEntry};
+pub use tree::{Directory, Inode, InodeId, InodeKind, Renumbering, Tree, TreeError, WalkEntry};
 pub use version::{FsVersion, ParseError, WriteError, parse, write};

@@ -8,7 +8,9 @@ use std::collections::HashMap;
 
 use thiserror::Error;
 
-use crate::{ChunkRef, Directory, EntryPath, Inode, InodeId, InodeKind, Metadata, Tree, TreeError};
+use crate::{
+    ChunkRef, Directory, EntryPath, Inode, InodeId, InodeKind, Metadata, Renumbering, Tree, TreeError,
+};
 
 /// Prefix of a file name that removes the rest of the name from the layers below.
 pub const WHITEOUT_PREFIX: &[u8] = b".wh.";
@@ -38,6 +40,7 @@ pub struct LayerTree {
     links: Vec<Link>,
     /// The target of the link that each placeholder stands for.
     pending: HashMap<InodeId, EntryPath>,
+    links_weight: usize,
 }
 
 /// Why layers cannot be laid over each other.
@@ -85,7 +88,8 @@ impl LayerTree {
     /// A finished layer.
     pub(crate) fn of_parts(tree: Tree, links: Vec<Link>) -> Self {
         let pending = links.iter().map(|link| (link.placeholder, link.target.clone())).collect();
-        Self { tree, links, pending }
+        let links_weight = links.iter().map(weight_of).sum();
+        Self { tree, links, pending, links_weight }
     }
 
     /// The layer as its own bootstrap shows it. Complete after [`LayerTree::finish`].
@@ -101,6 +105,25 @@ impl LayerTree {
     /// The links that are settled only when the layer is laid over others.
     pub fn links(&self) -> &[Link] {
         &self.links
+    }
+
+    /// Bytes of memory that the layer takes, about; see [`Tree::weight`].
+    pub fn weight(&self) -> usize {
+        self.tree.weight() + self.links_weight
+    }
+
+    /// Frees what later entries replaced; see [`Tree::sweep`].
+    pub fn sweep(&mut self) -> Renumbering {
+        let moved = self.tree.sweep();
+        // What no name leads to is replaced for good: nothing gives it a name again.
+        self.links.retain_mut(|link| {
+            link.forward = link.forward.and_then(|id| moved.of(id));
+            moved.of(link.placeholder).map(|id| link.placeholder = id).is_some()
+        });
+        let pending = std::mem::take(&mut self.pending).into_iter();
+        self.pending = pending.filter_map(|(id, target)| Some((moved.of(id)?, target))).collect();
+        self.links_weight = self.links.iter().map(weight_of).sum();
+        moved
     }
 
     /// Puts an entry in its place; see [`Tree::insert`].
@@ -138,7 +161,9 @@ impl LayerTree {
         let kind = InodeKind::Regular { size: 0, chunks: Vec::new() };
         let placeholder = self.tree.insert(path, Inode { metadata, kind })?;
         self.pending.insert(placeholder, target.clone());
-        self.links.push(Link { path: path.clone(), target: target.clone(), placeholder, forward: None });
+        let link = Link { path: path.clone(), target: target.clone(), placeholder, forward: None };
+        self.links_weight += weight_of(&link);
+        self.links.push(link);
         Ok(())
     }
 
@@ -165,6 +190,11 @@ impl LayerTree {
     }
 }
 
+/// What a link takes, with its place among those that are pending.
+fn weight_of(link: &Link) -> usize {
+    2 * size_of::<Link>() + link.path.as_bytes().len() + 2 * link.target.as_bytes().len()
+}
+
 /// The link out of its layer that a file of a bootstrap stands for.
 fn link_of(path: EntryPath, placeholder: InodeId, inode: &Inode) -> Option<Link> {
     let InodeKind::Regular { size: 0, .. } = inode.kind else { return None };
@@ -178,7 +208,7 @@ pub fn overlay(
     upper: LayerTree,
     mut place: impl FnMut(ChunkRef) -> ChunkRef,
 ) -> Result<(), OverlayError> {
-    let LayerTree { tree: mut upper, links, pending: _ } = upper;
+    let LayerTree { tree: mut upper, links, .. } = upper;
     let mut outside = Vec::new();
     for link in &links {
         let below = base.resolve(&link.target)?.filter(|id| base.directory(*id).is_none());

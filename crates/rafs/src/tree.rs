@@ -5,10 +5,19 @@
 //! Paths are resolved as an extracting program inside the root would: symbolic links in the middle of a path are
 //! followed, scoped to the root, and the last component is not.
 
-use std::collections::{BTreeMap, VecDeque};
+mod children;
+mod sweep;
+mod walk;
+
+use std::collections::VecDeque;
 
 use thiserror::Error;
 
+pub use self::sweep::Renumbering;
+pub use self::walk::WalkEntry;
+
+use self::children::Children;
+use self::sweep::{weight_of, weight_of_name};
 use crate::{ChunkRef, DeviceNumber, EntryPath, Metadata, display_bytes, limits};
 
 /// Names an inode of one tree.
@@ -61,7 +70,7 @@ pub enum InodeKind {
 /// The children of a directory.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Directory {
-    children: BTreeMap<Box<[u8]>, InodeId>,
+    children: Children,
     /// Whether no source describes this directory: it exists because something lies below it. Over a lower layer such
     /// a directory changes nothing.
     pub implicit: bool,
@@ -70,17 +79,17 @@ pub struct Directory {
 impl Directory {
     /// A directory without children.
     pub const fn new(implicit: bool) -> Self {
-        Self { children: BTreeMap::new(), implicit }
+        Self { children: Children::new(), implicit }
     }
 
     /// A child by name.
     pub fn get(&self, name: &[u8]) -> Option<InodeId> {
-        self.children.get(name).copied()
+        self.children.get(name)
     }
 
     /// Names and children in order of the names' bytes.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], InodeId)> + ExactSizeIterator {
-        self.children.iter().map(|(name, id)| (name.as_ref(), *id))
+        self.children.iter()
     }
 
     /// Number of children.
@@ -90,7 +99,7 @@ impl Directory {
 
     /// Whether there are no children.
     pub fn is_empty(&self) -> bool {
-        self.children.is_empty()
+        self.children.len() == 0
     }
 }
 
@@ -123,6 +132,12 @@ pub enum TreeError {
     /// More inodes than the arena can number.
     #[error("more than {} files in one tree", u32::MAX)]
     TooManyInodes,
+    /// More memory than the tree may take.
+    #[error("names, attributes and directories take more than {limit} bytes of memory")]
+    TooLarge {
+        /// The limit that was set.
+        limit: usize,
+    },
     /// A name that no file can have.
     #[error("'{}' is not a file name", display_bytes(name))]
     BadName {
@@ -136,21 +151,13 @@ fn shorten(path: &EntryPath) -> String {
     format!("{text}…")
 }
 
-/// One name met by [`Tree::walk`].
-#[derive(Debug, Clone)]
-pub struct WalkEntry<'a> {
-    /// Where it is.
-    pub path: EntryPath,
-    /// What it names.
-    pub id: InodeId,
-    /// The same, looked up.
-    pub inode: &'a Inode,
-}
-
 /// A tree of files. Always has a root directory.
 #[derive(Debug, Clone)]
 pub struct Tree {
     inodes: Vec<Inode>,
+    /// See [`Tree::weight`].
+    weight: usize,
+    limit: usize,
 }
 
 impl Default for Tree {
@@ -166,7 +173,7 @@ impl Tree {
             metadata: Metadata::implicit_directory(),
             kind: InodeKind::Directory(Directory::new(true)),
         };
-        Self { inodes: vec![root] }
+        Self { weight: weight_of(&root), inodes: vec![root], limit: usize::MAX }
     }
 
     /// The root directory.
@@ -209,9 +216,18 @@ impl Tree {
         }
     }
 
+    /// Refuses inodes that would make the tree [weigh](Tree::weight) more than this.
+    pub const fn set_limit(&mut self, bytes: usize) {
+        self.limit = bytes;
+    }
+
     /// Adds an inode that no name leads to yet.
     pub fn add(&mut self, inode: Inode) -> Result<InodeId, TreeError> {
         let id = u32::try_from(self.inodes.len()).map_err(|_| TreeError::TooManyInodes)?;
+        self.weight += weight_of(&inode);
+        if self.weight > self.limit {
+            return Err(TreeError::TooLarge { limit: self.limit });
+        }
         self.inodes.push(inode);
         Ok(InodeId(id))
     }
@@ -222,21 +238,25 @@ impl Tree {
         if name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') || name.contains(&0) {
             return Err(TreeError::BadName { name: name.to_vec() });
         }
-        if let Some(directory) = self.directory_mut(directory) {
-            directory.children.insert(name.into(), child);
+        if let Some(directory) = self.directory_mut(directory)
+            && directory.children.insert(name, child).is_none()
+        {
+            self.weight += weight_of_name(name);
         }
         Ok(())
     }
 
     /// Takes a name out of a directory.
     pub fn remove_child(&mut self, directory: InodeId, name: &[u8]) -> Option<InodeId> {
-        self.directory_mut(directory)?.children.remove(name)
+        let child = self.directory_mut(directory)?.children.remove(name)?;
+        self.weight = self.weight.saturating_sub(weight_of_name(name));
+        Some(child)
     }
 
     /// Takes all names out of a directory.
     pub fn clear_children(&mut self, directory: InodeId) {
         if let Some(directory) = self.directory_mut(directory) {
-            directory.children.clear();
+            directory.children = Children::new();
         }
     }
 
@@ -305,7 +325,10 @@ impl Tree {
     }
 
     pub(crate) fn replace_directory_metadata(&mut self, id: InodeId, metadata: Metadata) {
-        self.inodes[id.index()].metadata = metadata;
+        let inode = &mut self.inodes[id.index()];
+        let before = weight_of(inode);
+        inode.metadata = metadata;
+        self.weight = (self.weight + weight_of(inode)).saturating_sub(before);
         if let Some(directory) = self.directory_mut(id) {
             directory.implicit = false;
         }
@@ -375,18 +398,6 @@ impl Tree {
         Ok(Found::Directory(stack.last().copied().unwrap_or(self.root())))
     }
 
-    /// All names in depth-first order, the root first, siblings in byte order.
-    pub fn walk(&self) -> impl Iterator<Item = WalkEntry<'_>> {
-        let mut stack = vec![(EntryPath::root(), self.root())];
-        std::iter::from_fn(move || {
-            let (path, id) = stack.pop()?;
-            if let Some(directory) = self.directory(id) {
-                stack.extend(directory.iter().rev().map(|(name, child)| (path.join(name), child)));
-            }
-            Some(WalkEntry { path, id, inode: self.inode(id) })
-        })
-    }
-
     /// Every inode that some name leads to, with its link count, in the order in which they were added.
     pub fn inodes(&self) -> impl Iterator<Item = (InodeId, &Inode, u32)> {
         let counts = self.link_counts().into_iter();
@@ -435,10 +446,10 @@ impl PartialEq for Tree {
             }
             match (&left.kind, &right.kind) {
                 (InodeKind::Directory(l), InodeKind::Directory(r)) => {
-                    if !l.children.keys().eq(r.children.keys()) {
+                    if !l.iter().map(|(name, _)| name).eq(r.iter().map(|(name, _)| name)) {
                         return false;
                     }
-                    stack.extend(l.children.values().copied().zip(r.children.values().copied()));
+                    stack.extend(l.iter().zip(r.iter()).map(|((_, left), (_, right))| (left, right)));
                 }
                 (l, r) if l == r => {}
                 _ => return false,

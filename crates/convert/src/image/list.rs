@@ -72,14 +72,8 @@ pub fn list_tree(
     start: InodeId,
 ) -> impl Iterator<Item = (InodeId, Listed)> + '_ {
     let counts = tree.link_counts();
-    let mut stack = vec![(path, start)];
-    std::iter::from_fn(move || {
-        let (path, id) = stack.pop()?;
-        if let Some(directory) = tree.directory(id) {
-            stack.extend(directory.iter().rev().map(|(name, child)| (path.join(name), child)));
-        }
-        Some((id, listed(tree, &path, id, counts[id.index()])))
-    })
+    tree.walk_from(path, start)
+        .map(move |entry| (entry.id, listed(tree, &entry.path, entry.id, counts[entry.id.index()])))
 }
 
 fn listed(tree: &Tree, path: &EntryPath, id: InodeId, links: u32) -> Listed {

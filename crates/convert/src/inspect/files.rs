@@ -50,11 +50,11 @@ pub(super) fn paths_of(tree: &Tree, wanted: &[InodeId]) -> Vec<String> {
     if wanted.is_empty() {
         return Vec::new();
     }
-    let mut names: HashMap<InodeId, String> = HashMap::new();
-    for (id, listed) in list_tree(tree, EntryPath::root(), tree.root()) {
-        if wanted.contains(&id) {
-            names.entry(id).or_insert(listed.path);
+    let mut names: HashMap<InodeId, Option<String>> = wanted.iter().map(|id| (*id, None)).collect();
+    for entry in tree.walk() {
+        if let Some(name) = names.get_mut(&entry.id) {
+            name.get_or_insert_with(|| entry.path.to_string());
         }
     }
-    wanted.iter().filter_map(|id| names.get(id).cloned()).collect()
+    wanted.iter().filter_map(|id| names.get(id).cloned().flatten()).collect()
 }

@@ -19,6 +19,7 @@ use nydus_convert_rafs::{
     Metadata, limits,
 };
 
+use super::allowance::Meter;
 use super::deferred::Deferred;
 use super::failure::LayerFailure;
 use super::loss::{Lost, LostEntry};
@@ -33,6 +34,8 @@ pub struct EntryOptions<'a> {
     pub chunk_size: ChunkSize,
     /// Bytes that the files together may have.
     pub max_content: u64,
+    /// What the tree may weigh.
+    pub meter: Meter,
     /// Whether everything is kept for the way back.
     pub record: bool,
     /// Whether a tar that stops being one is a loss instead of an error. Only with a record: the bytes must go somewhere.
@@ -52,12 +55,14 @@ impl<'a> EntryOptions<'a> {
     pub fn in_place(
         chunk_size: ChunkSize,
         max_content: u64,
+        meter: Meter,
         proceed: &'a dyn Fn() -> Result<(), LayerFailure>,
     ) -> Self {
         Self {
             version: FsVersion::V6,
             chunk_size,
             max_content,
+            meter,
             record: false,
             salvage: false,
             prefetch: None,
@@ -106,6 +111,7 @@ pub struct Contents {
     pub tree: LayerTree,
     /// What the format cannot hold, in tar order.
     pub losses: Vec<LostEntry>,
+    losses_weight: usize,
     /// Entries of the tar.
     pub entries: u64,
     /// What is to lie behind all that the groups hold.
@@ -297,7 +303,8 @@ impl<'a, R: Read> Entries<'a, R> {
     fn place(&mut self, entry: Entry) -> Result<(), LayerFailure> {
         (self.options.proceed)()?;
         self.contents.entries += 1;
-        let Entry { path, kind, metadata, .. } = entry;
+        let Entry { path, kind, metadata, offset } = entry;
+        self.weigh(&path, offset)?;
         let kind = match kind {
             EntryKind::Regular { size } => InodeKind::Regular { size, chunks: Vec::new() },
             EntryKind::Directory => InodeKind::Directory(Directory::new(false)),
@@ -307,7 +314,7 @@ impl<'a, R: Read> Entries<'a, R> {
             EntryKind::Fifo => InodeKind::Fifo,
             EntryKind::HardLink { target } => return self.place_link(path, target, metadata),
             EntryKind::Unsupported { typeflag } => {
-                self.contents.losses.push(LostEntry { path, loss: Lost::TypeFlag(typeflag) });
+                self.push_loss(LostEntry { path, loss: Lost::TypeFlag(typeflag) });
                 return Ok(());
             }
         };
@@ -337,6 +344,21 @@ impl<'a, R: Read> Entries<'a, R> {
         Ok(())
     }
 
+    /// Now and then, whether what the entries so far left in memory is in proportion to the tar up to `offset`.
+    fn weigh(&mut self, path: &EntryPath, offset: u64) -> Result<(), LayerFailure> {
+        let Contents { tree, files, losses_weight, .. } = &mut self.contents;
+        if !self.options.meter.is_due(tree.weight() + *losses_weight) {
+            return Ok(());
+        }
+        let moved = tree.sweep();
+        files.retain_mut(|(id, _)| moved.of(*id).map(|new| *id = new).is_some());
+        let bytes = tree.weight() + *losses_weight;
+        if self.options.meter.grants(bytes, offset) {
+            return Ok(());
+        }
+        Err(LayerFailure::TooMuchMetadata { path: path.clone(), bytes: bytes as u64 })
+    }
+
     fn place_link(
         &mut self,
         path: EntryPath,
@@ -363,8 +385,15 @@ impl<'a, R: Read> Entries<'a, R> {
     }
 
     fn lose(&mut self, path: &EntryPath, losses: Vec<Loss>) {
-        let lost = losses.into_iter().map(|loss| LostEntry { path: path.clone(), loss: Lost::Inode(loss) });
-        self.contents.losses.extend(lost);
+        for loss in losses {
+            self.push_loss(LostEntry { path: path.clone(), loss: Lost::Inode(loss) });
+        }
+    }
+
+    fn push_loss(&mut self, lost: LostEntry) {
+        let text = lost.path.as_bytes().len() + lost.loss.to_string().len();
+        self.contents.losses_weight += size_of::<LostEntry>() + text;
+        self.contents.losses.push(lost);
     }
 }
 

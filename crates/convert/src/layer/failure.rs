@@ -67,6 +67,17 @@ pub enum LayerFailure {
         /// The limit in bytes.
         limit: u64,
     },
+    /// Far more to keep in memory than to read.
+    #[error(
+        "{path}: up to here the layer's names, attributes and directories take {bytes} bytes of memory, more than a layer \
+         of its size may take (--max-metadata allows more)"
+    )]
+    TooMuchMetadata {
+        /// The entry that went beyond.
+        path: EntryPath,
+        /// What all take.
+        bytes: u64,
+    },
     /// The plain tar is not the one the config names.
     #[error("the unpacked layer is {actual}, the image's config says {expected}")]
     DiffId {
@@ -201,7 +212,8 @@ impl LayerFailure {
             Self::DiffId { .. } => Kind::NotFaithful,
             Self::Write(WriteError::Io { source, .. }) => ErrorKind::of_io(source).into(),
             Self::Interrupted { signal } => Kind::Interrupted(*signal),
-            Self::Thread(_) | Self::TooMuchContent { .. } => Kind::Resources,
+            Self::Tree(TreeError::TooLarge { .. }) => Kind::Resources,
+            Self::Thread(_) | Self::TooMuchContent { .. } | Self::TooMuchMetadata { .. } => Kind::Resources,
             Self::Tar(_) | Self::Tree(_) | Self::Entry { .. } | Self::ShortContent { .. } => Kind::Failed,
             Self::Write(_) | Self::Compress(_) | Self::Bootstrap(_) | Self::GivenUp => Kind::Failed,
             Self::Record(_) | Self::Recipe(_) | Self::TarRecord(_) | Self::NoRecord { .. } => {

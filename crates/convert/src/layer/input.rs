@@ -5,6 +5,7 @@
 //!                                                                  └─► compare(): the digest of the tar is the config's
 //! ```
 
+use std::cell::Cell;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -91,7 +92,8 @@ impl LayerInput<'_> {
         let is_compared = compression == Compression::None
             && self.diff_id().is_some_and(|id| id.0 == self.descriptor().digest);
         let tar = PlainTar::new(ReadAhead::new(plain).map_err(LayerFailure::Thread)?, !is_compared);
-        let progress = Progress { observer: task.run.observer, label: task.label, read };
+        let progress =
+            Progress { observer: task.run.observer, label: task.label, read, reported: Cell::new(0) };
         Ok(Inflating { tar, compression, progress })
     }
 
@@ -184,11 +186,18 @@ pub struct Progress<'a> {
     observer: &'a dyn Observer,
     label: &'a LayerLabel,
     read: Arc<AtomicU64>,
+    reported: Cell<u64>,
 }
 
 impl Progress<'_> {
     /// Reports the stored bytes read since the last call.
     pub fn report(&self) {
-        self.observer.layer_advanced(self.label, self.read.swap(0, Ordering::Relaxed));
+        let read = self.read.load(Ordering::Relaxed);
+        self.observer.layer_advanced(self.label, read - self.reported.replace(read));
+    }
+
+    /// The stored bytes read so far, counted on.
+    pub fn stored(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.read)
     }
 }

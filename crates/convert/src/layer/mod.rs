@@ -7,6 +7,7 @@
 //!    hashed)                                        └─► converted.rs: what others may know of it
 //! ```
 
+mod allowance;
 pub(crate) mod converted;
 mod deferred;
 pub(crate) mod elsewhere;
@@ -35,10 +36,12 @@ use crate::prefetch::Prefetch;
 use crate::reuse::Below;
 use crate::run::{LayerLabel, Observer, Stop};
 
+pub use allowance::{Allowance, Meter, Spare, Stored};
 pub use converted::{ConvertedLayer, LayerIdentity, MergeLayer};
 pub use failure::LayerFailure;
 pub use form::{Form, Packed};
 pub use input::LayerInput;
+use input::Progress;
 pub use loss::{Lost, LostEntry};
 
 /// What all layers of a run share.
@@ -57,6 +60,8 @@ pub struct LayerRun<'a> {
     pub tmpdir: Option<&'a Path>,
     /// Bounds.
     pub resources: Resources,
+    /// What is left of [`Resources::max_metadata`].
+    pub spare: Spare,
     /// Who hashes and compresses.
     pub pool: &'a Pool,
     /// Who watches.
@@ -76,6 +81,11 @@ pub struct Task<'a> {
 }
 
 impl Task<'_> {
+    /// What the layer's tree may weigh.
+    fn meter(&self, progress: &Progress<'_>) -> Meter {
+        Meter::new(Allowance::new(self.run.spare.clone(), Stored::Read(progress.stored())))
+    }
+
     /// Whether to go on.
     fn proceed(&self) -> Result<(), LayerFailure> {
         match self.run.stop.requested() {

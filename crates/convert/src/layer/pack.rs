@@ -22,7 +22,7 @@ use super::encoder::EncoderWatch;
 use super::entries::{Contents, Entries, EntryOptions};
 use super::failure::LayerFailure;
 use super::form::Packed;
-use super::input::{Inflating, LayerInput};
+use super::input::{Inflating, LayerInput, Progress};
 use super::neighbours::Neighbours;
 use super::way_back::Layer;
 use crate::options::{Fidelity, Replay};
@@ -112,7 +112,7 @@ fn store(
     let Inflating { tar, compression, progress } = input.open(task, |stored| Ok((stored, watch)))?;
     let proceed = || task.proceed();
     let buffers = Buffers::new(run.window());
-    let mut entries = Entries::new(tar, buffers.clone(), entry_options(task, packed, &proceed));
+    let mut entries = Entries::new(tar, buffers.clone(), entry_options(task, packed, &progress, &proceed));
 
     let options = packed.pack_options(run.window());
     let mut neighbours = Neighbours::new(packed, below);
@@ -143,6 +143,7 @@ fn store(
 fn entry_options<'a>(
     task: &Task<'a>,
     packed: &Packed<'_>,
+    progress: &Progress<'_>,
     proceed: &'a dyn Fn() -> Result<(), LayerFailure>,
 ) -> EntryOptions<'a> {
     let run = task.run;
@@ -150,6 +151,7 @@ fn entry_options<'a>(
         version: packed.fs.version,
         chunk_size: packed.fs.chunk_size,
         max_content: run.resources.max_layer_size,
+        meter: task.meter(progress),
         record: run.replay != Replay::None,
         salvage: packed.fidelity == Fidelity::Warn,
         prefetch: Some(run.prefetch),

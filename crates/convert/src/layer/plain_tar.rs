@@ -18,6 +18,7 @@ use nydus_convert_rafs::{
 use nydus_convert_recompress::Identified;
 
 use super::Task;
+use super::allowance::Meter;
 use super::converted::{ConvertedLayer, MergeLayer, TarLayer};
 use super::encoder::EncoderWatch;
 use super::entries::{Contents, Entries, EntryOptions};
@@ -69,9 +70,9 @@ pub(super) fn keep(
     let out = if is_plain { None } else { Some(run.sink.blob()?.prehashed()) };
     let tar = tar.through(|inner| Tee { inner, out });
     let max_content = run.resources.max_layer_size;
-    let bounds = Bounds { chunk_size, window_bytes: run.window(), max_content };
+    let bounds = Bounds { chunk_size, window_bytes: run.window(), max_content, meter: task.meter(&progress) };
     let proceed = || task.proceed();
-    let ReadTar { source: tar, contents, lengths } = read_tar(tar, &bounds, &proceed, || progress.report())?;
+    let ReadTar { source: tar, contents, lengths } = read_tar(tar, bounds, &proceed, || progress.report())?;
     let (Tee { inner: ahead, out }, actual, tar_bytes) = tar.finish();
     progress.report();
     let diff_id = input.compare(actual)?;
@@ -129,6 +130,8 @@ pub(crate) struct Bounds {
     pub(crate) window_bytes: usize,
     /// Bytes that all files together may have.
     pub(crate) max_content: u64,
+    /// What the tree may weigh.
+    pub(crate) meter: Meter,
 }
 
 /// A tar that was read to its end.
@@ -144,11 +147,11 @@ pub(crate) struct ReadTar<R> {
 /// Reads a plain tar. `advance` is called now and then.
 pub(crate) fn read_tar<R: Read>(
     plain: R,
-    bounds: &Bounds,
+    bounds: Bounds,
     proceed: &dyn Fn() -> Result<(), LayerFailure>,
     advance: impl Fn(),
 ) -> Result<ReadTar<R>, LayerFailure> {
-    let options = EntryOptions::in_place(bounds.chunk_size, bounds.max_content, proceed);
+    let options = EntryOptions::in_place(bounds.chunk_size, bounds.max_content, bounds.meter, proceed);
     let mut entries = Entries::new(plain, Buffers::new(bounds.window_bytes), options);
     let mut lengths: Vec<u32> = Vec::new();
     for group in entries.by_ref() {

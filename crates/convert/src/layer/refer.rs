@@ -61,7 +61,8 @@ pub(super) fn refer(
         return Err(LayerFailure::CannotRefer("it is compressed with zstd"));
     }
     let proceed = || task.proceed();
-    let options = EntryOptions::in_place(chunk_size, run.resources.max_layer_size, &proceed);
+    let max_content = run.resources.max_layer_size;
+    let options = EntryOptions::in_place(chunk_size, max_content, task.meter(&progress), &proceed);
     let mut entries = Entries::new(tar, Buffers::new(run.window()), options);
     let groups = entries.by_ref().inspect(|_| progress.report());
     let numbered = number_chunks(run.pool, (run.window(), chunk_size, DIGESTER), groups);

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use nydus_convert_rafs::{
-    Blob, BlobName, ChunkDigest, ChunkRef, ChunkTable, Digester, FsVersion, Image, LayerTree, Tree, overlay,
+    Blob, BlobName, ChunkDigest, ChunkRef, ChunkTable, Digester, FsVersion, Image, LayerTree, overlay,
 };
 
 use super::error::VerbError;
@@ -14,8 +14,8 @@ use super::layer_bootstrap::LayerBootstrap;
 use crate::error::Error;
 use crate::prefetch::Prefetch;
 use crate::report::{MergeReport, MergedBlob, SCHEMA_VERSION, ToolReport};
-use crate::to_nydus::MergeError;
 use crate::to_nydus::merge::keep_used_blobs;
+use crate::to_nydus::{MergeError, tree_of};
 
 /// The bootstrap of an image.
 #[derive(Debug, Clone)]
@@ -36,7 +36,7 @@ pub fn merge_layers(layers: Vec<LayerBootstrap>, prefetch: &Prefetch) -> Result<
     let tarfs = last.image.tarfs;
     check_alike(&layers)?;
     let mut blobs = BlobTable::default();
-    let mut tree = Tree::new();
+    let mut tree = tree_of(layers.iter().map(|layer| layer.image.tree.weight()).sum());
     for (number, layer) in (1..).zip(layers) {
         let places = blobs.add(layer.image.blobs)?;
         let upper = LayerTree::of_bootstrap(layer.image.tree);

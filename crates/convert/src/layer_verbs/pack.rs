@@ -10,7 +10,7 @@ use super::streams::{StreamSink, StreamSource};
 use crate::dictionary::{ChunkDictionary, DictionaryError};
 use crate::error::Error;
 use crate::layer::failure::LayerFailure;
-use crate::layer::{ConvertedLayer, Form, LayerInput, LayerRun, Packed};
+use crate::layer::{ConvertedLayer, Form, LayerInput, LayerRun, Packed, Spare};
 use crate::options::{Dedup, Fidelity, FsOptions, Replay, Resources};
 use crate::prefetch::Prefetch;
 use crate::report::{LossReport, PackReport, SCHEMA_VERSION, ToolReport};
@@ -89,6 +89,7 @@ pub fn pack_layer(
         tmpdir: options.tmpdir.as_deref(),
         // All of the memory is this layer's.
         resources: Resources { parallel_layers: std::num::NonZeroUsize::MIN, ..options.resources },
+        spare: Spare::new(options.resources.max_metadata),
         pool: &pool,
         observer,
         stop,

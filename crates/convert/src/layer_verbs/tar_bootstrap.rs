@@ -9,6 +9,7 @@ use super::error::VerbError;
 use crate::error::Error;
 use crate::layer::failure::LayerFailure;
 use crate::layer::plain_tar::{self, Bounds, ReadTar};
+use crate::layer::{Allowance, Meter, Spare, Stored};
 use crate::options::{Fidelity, Resources};
 use crate::prefetch::Prefetch;
 use crate::report::LossReport;
@@ -73,10 +74,11 @@ fn make(
         chunk_size: options.chunk_size,
         window_bytes: options.resources.window_bytes,
         max_content: options.resources.max_layer_size,
+        meter: Meter::new(Allowance::new(Spare::new(options.resources.max_metadata), Stored::Plain)),
     };
     let hasher = options.blob_id.is_none().then(|| Hasher::new(Algorithm::Sha256));
     let hashed = Counted { inner: tar, hasher, count: 0 };
-    let ReadTar { source, mut contents, lengths } = plain_tar::read_tar(hashed, &bounds, &proceed, || ())?;
+    let ReadTar { source, mut contents, lengths } = plain_tar::read_tar(hashed, bounds, &proceed, || ())?;
     let digest = source.hasher.map(Hasher::finish);
     let id =
         options.blob_id.or_else(|| digest.as_ref().and_then(|digest: &Digest| digest.hex().parse().ok()));

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use nydus_convert_rafs::{
     Blob, BlobName, ChunkDigest, ChunkRef, ChunkSize, ChunkTable, Compressor, Digester, Image, InodeKind,
-    OverlayError, Tree, limits, overlay,
+    OverlayError, Tree, TreeError, limits, overlay,
 };
 use thiserror::Error;
 
+use crate::kind::Kind;
 use crate::layer::converted::MergeLayer;
 
 /// Why layers do not make an image.
@@ -29,6 +30,27 @@ pub enum MergeError {
     },
 }
 
+impl MergeError {
+    /// What sort of failure this is.
+    pub(crate) const fn kind(&self) -> Kind {
+        match self {
+            Self::Overlay { source: OverlayError::Tree(TreeError::TooLarge { .. }), .. } => Kind::Resources,
+            Self::Overlay { .. } | Self::TooManyBlobs { .. } => Kind::Failed,
+        }
+    }
+}
+
+/// A tree for layers that weigh so much together. Paths of one layer that lead through links of another make directories
+/// that neither has.
+pub(crate) fn tree_of(layers_weight: usize) -> Tree {
+    let mut tree = Tree::new();
+    tree.set_limit(layers_weight.saturating_mul(2).saturating_add(SPARE));
+    tree
+}
+
+/// What a merged tree may weigh beside twice the trees that it is made of.
+const SPARE: usize = 32 << 20;
+
 /// Lays the layers over each other, the lowest first. Where several layers hold the same chunk, all files use the
 /// lowest copy, so that a client fetches it once. Blobs that no file uses are left out; those of other images come last,
 /// in the order in which the layers list them.
@@ -39,7 +61,7 @@ pub fn merge(
     digester: Digester,
 ) -> Result<Image, MergeError> {
     let mut lowest: HashMap<ChunkDigest, ChunkRef> = HashMap::new();
-    let mut tree = Tree::new();
+    let mut tree = tree_of(layers.iter().map(|layer| layer.tree.weight()).sum());
     let mut blobs: Vec<Option<Blob>> = Vec::with_capacity(layers.len());
     // A blob of another image, or of a layer below, may be a layer's own.
     let own: HashMap<BlobName, usize> = layers

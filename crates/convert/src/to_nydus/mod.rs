@@ -24,7 +24,7 @@ use crate::dictionary::DictionaryError;
 use crate::error::Error;
 use crate::image::ImageError;
 use crate::image::find::{self as images, Content, Found, FoundKind};
-use crate::layer::{ConvertedLayer, Form, LayerIdentity, LayerRun, LostEntry, Packed};
+use crate::layer::{ConvertedLayer, Form, LayerIdentity, LayerRun, LostEntry, Packed, Spare};
 use crate::options::{Dedup, Fidelity, IndexForm, Replay, ToNydusOptions};
 use crate::remembered::{self, LayerRecord, Origin, OriginIndex, REPLAY, layer_records};
 use crate::report::{
@@ -34,6 +34,7 @@ use crate::reuse::Reuse;
 use crate::run::{Observer, Stop};
 
 use layers::{convert_layers, identities};
+pub(crate) use merge::tree_of;
 pub use merge::{MergeError, merge};
 pub use streamed::to_nydus_stream;
 
@@ -85,6 +86,7 @@ fn layer_run<'a>(
         prefetch: &options.prefetch,
         tmpdir: options.tmpdir.as_deref(),
         resources: options.resources,
+        spare: Spare::new(options.resources.max_metadata),
         pool,
         observer,
         stop,

@@ -191,6 +191,7 @@ impl args::Resources {
                 .map_or(default.window_bytes, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
             max_layer_size: self.max_layer_size.unwrap_or(default.max_layer_size),
             max_zstd_window,
+            max_metadata: self.max_metadata.unwrap_or(default.max_metadata),
         }
     }
 }
