@@ -3,15 +3,14 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use nydus_convert::oci::{LayoutSink, LayoutSource, Reference};
-use nydus_convert::{Compression, FsOptions, Stop, ToNydusOptions, to_nydus};
+use nydus_convert::oci::{LayoutSink, LayoutSource};
+use nydus_convert::{Compression, FsOptions, Resources, Run, Stop, ToNydusOptions, to_nydus};
 
 fn conversions(criterion: &mut Criterion) {
     let mut tar = Vec::new();
     benches::write_tree(&mut tar, 8_000, 6 << 10).expect("writing to memory");
     let dir = tempfile::tempdir().expect("a temporary directory");
     benches::write_layout(&dir.path().join("oci"), &tar).expect("writing the layout");
-    let from: Reference = format!("oci:{}/oci:latest", dir.path().display()).parse().expect("a reference");
 
     let mut group = criterion.benchmark_group("8000 files");
     group.sample_size(10).throughput(Throughput::Bytes(tar.len() as u64));
@@ -25,8 +24,9 @@ fn conversions(criterion: &mut Criterion) {
                 let source =
                     LayoutSource::open(dir.path().join("oci"), Some("latest"), None).expect("the layout");
                 let sink = LayoutSink::create(out.path().join("oci"), Some("latest")).expect("a target");
-                let target = (Box::new(sink) as Box<_>, &from);
-                to_nydus((&source, &from), target, &options, &(), &Stop::new()).expect("a conversion")
+                let stop = Stop::new();
+                let run = Run::new(Resources::default(), &(), &stop);
+                to_nydus(&source, Box::new(sink), &options, &run).expect("a conversion")
             });
         });
     }

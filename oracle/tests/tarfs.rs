@@ -17,11 +17,13 @@ use nydus_builder::{
     Prefetch, TarballBuilder, WhiteoutSpec,
 };
 use nydus_convert::inspect::{InspectOptions, inspect};
-use nydus_convert::layer_verbs::{LayerBootstrap, TarBootstrapOptions, bootstrap_of_tar, merge_layers};
-use nydus_convert::oci::{LayoutSink, LayoutSource, Platform, Reference};
+use nydus_convert::layer_verbs::{
+    LayerBootstrap, NamedStream, TarBootstrapOptions, bootstrap_of_tar, merge_layers,
+};
+use nydus_convert::oci::{LayoutSink, LayoutSource, Platform};
 use nydus_convert::rafs::{BlobName, ChunkSize, EntryPath, InodeKind};
 use nydus_convert::{
-    CheckReport, FsOptions, PlatformFilter, Resources, Stop, ToNydusOptions, ToOciOptions, check,
+    CheckReport, FsOptions, PlatformFilter, Resources, Run, Stop, ToNydusOptions, ToOciOptions, check,
     kernel_mount, open_nydus, to_nydus, to_oci,
 };
 use nydus_rafs::metadata::RafsVersion;
@@ -164,26 +166,24 @@ fn assemble(bootstrap: &[u8], layout: &Path) {
     Layout::of(blobs.into_iter().chain([last])).write(layout);
 }
 
-fn name(layout: &Path) -> Reference {
-    format!("oci:{}:latest", layout.display()).parse().unwrap()
-}
-
 fn check_all(layout: &Path) -> CheckReport {
     let source = LayoutSource::open(layout, Some("latest"), None).unwrap();
-    check(&source, &name(layout), &PlatformFilter::All, &Resources::default(), &()).unwrap()
+    let stop = Stop::new();
+    check(&source, &PlatformFilter::All, &Run::new(Resources::default(), &(), &stop)).unwrap()
 }
 
 fn convert(source: &Path, target: &Path) {
     let from = LayoutSource::open(source, Some("latest"), None).unwrap();
     let sink = Box::new(LayoutSink::create(target, Some("latest")).unwrap());
     let options = ToNydusOptions::default();
-    to_nydus((&from, &name(source)), (sink, &name(target)), &options, &(), &Stop::new()).unwrap();
+    let stop = Stop::new();
+    to_nydus(&from, sink, &options, &Run::new(Resources::default(), &(), &stop)).unwrap();
 }
 
 /// The content of the image's regular files by path.
 fn contents(layout: &Path) -> BTreeMap<String, Vec<u8>> {
     let source = LayoutSource::open(layout, Some("latest"), None).unwrap();
-    let image = open_nydus(&source, &"linux/amd64".parse::<Platform>().unwrap(), "cat").unwrap();
+    let image = open_nydus(&source, &"linux/amd64".parse::<Platform>().unwrap()).unwrap();
     let files = image.image.tree.walk().filter(|entry| matches!(entry.inode.kind, InodeKind::Regular { .. }));
     let read = |path: &EntryPath| {
         let mut read = Vec::new();
@@ -213,7 +213,8 @@ fn layers_are_the_builders_and_merged() {
             ..TarBootstrapOptions::default()
         };
         let tar: Box<dyn Read + Send> = Box::new(Cursor::new(tar));
-        let ours = bootstrap_of_tar((tar, "tar"), &options, &Stop::new()).unwrap();
+        let (tar, stop) = (NamedStream { stream: tar, name: "tar" }, Stop::new());
+        let ours = bootstrap_of_tar(tar, &options, &Run::new(Resources::default(), &(), &stop)).unwrap();
         assert!(ours.bootstrap == without_flag(fs::read(theirs).unwrap()));
     }
 }
@@ -232,7 +233,8 @@ fn our_images_are_the_builders() {
         let sink = Box::new(LayoutSink::create(&ours, Some("latest")).unwrap());
         let fs = FsOptions { chunk_size: ChunkSize::new(chunk_size.into()).unwrap(), ..FsOptions::default() };
         let options = ToNydusOptions { fs, tarfs: true, ..ToNydusOptions::default() };
-        to_nydus((&from, &name(&source)), (sink, &name(&ours)), &options, &(), &Stop::new()).unwrap();
+        let stop = Stop::new();
+        to_nydus(&from, sink, &options, &Run::new(Resources::default(), &(), &stop)).unwrap();
 
         let image = LayoutSource::open(&ours, Some("latest"), None).unwrap();
         let mount = kernel_mount(&image, &"linux/amd64".parse::<Platform>().unwrap()).unwrap();
@@ -286,12 +288,13 @@ fn images_of_the_builder_are_read() {
         let mount = kernel_mount(&from, &"linux/amd64".parse::<Platform>().unwrap()).unwrap();
         assert_eq!(mount.devices.len(), 2);
         let options = InspectOptions { blobs: true, chunks: true, files: true, ..InspectOptions::default() };
-        let inspected = inspect(&from, &name(&theirs), &options).unwrap();
+        let inspected = inspect(&from, &options).unwrap();
         assert!(inspected.images[0].file_system.as_ref().unwrap().blobs[0].chunk_information.is_none());
         let (plain, again) = (dir.path().join("plain"), dir.path().join("again"));
         let sink = Box::new(LayoutSink::create(&plain, Some("latest")).unwrap());
         let options = ToOciOptions::default();
-        to_oci((&from, &name(&theirs)), (sink, &name(&plain)), &options, &(), &Stop::new()).unwrap();
+        let stop = Stop::new();
+        to_oci(&from, sink, &options, &Run::new(Resources::default(), &(), &stop)).unwrap();
         convert(&plain, &again);
         assert_eq!(listed(&again), listed(&ours));
         assert!(self::contents(&again) == read);

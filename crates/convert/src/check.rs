@@ -4,11 +4,10 @@ use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 
-use nydus_convert_chunk::ordered::Pool;
 use nydus_convert_chunk::{BlobReader, Referred};
 use nydus_convert_layer::LayerReader;
 use nydus_convert_oci::{
-    self as oci, Descriptor, DiffId, Digest, HashingReader, Manifest, Reference, Source, decompress,
+    self as oci, Descriptor, DiffId, Digest, HashingReader, Manifest, Source, decompress,
 };
 use nydus_convert_rafs::{Blob, BlobId, BlobName, Chunk, ChunkTable, FsVersion, Image};
 
@@ -21,26 +20,19 @@ use crate::image::locate::find_blob;
 use crate::image::nydus::read_bootstrap;
 use crate::image::referred;
 use crate::layer::failure::LayerFailure;
-use crate::options::Resources;
 use crate::remembered::{CHUNKS_SECTION, chunk_records};
 use crate::report::{CheckReport, CheckedImage, SCHEMA_VERSION};
-use crate::run::{LayerLabel, Observer};
+use crate::run::{LayerLabel, Run};
 
-/// Checks every image behind the source's root. Problems are collected, so that one report tells all of them; an
-/// error is returned only for what cannot be looked at.
-pub fn check(
-    source: &dyn Source,
-    reference: &Reference,
-    platforms: &PlatformFilter,
-    resources: &Resources,
-    observer: &dyn Observer,
-) -> Result<CheckReport, Error> {
+/// Checks every image behind the source's root that the filter accepts. Problems are collected, so that one report has all
+/// of them; an error is returned only for what cannot be looked at.
+pub fn check(source: &dyn Source, platforms: &PlatformFilter, run: &Run<'_>) -> Result<CheckReport, Error> {
     let root = source.root();
-    let checker = Checker { source, resources, observer, pool: Pool::new(resources.jobs) };
+    let checker = Checker { source, run };
     let mut report = CheckReport {
         schema_version: SCHEMA_VERSION,
-        image: reference.to_string(),
-        reference: images::pinned(reference, root.digest),
+        image: source.name().to_string(),
+        reference: source.name().pinned(root.digest),
         images: Vec::new(),
         problems: Vec::new(),
     };
@@ -69,9 +61,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 struct Checker<'a> {
     source: &'a dyn Source,
-    resources: &'a Resources,
-    observer: &'a dyn Observer,
-    pool: Pool,
+    run: &'a Run<'a>,
 }
 
 impl Checker<'_> {
@@ -125,7 +115,7 @@ impl Checker<'_> {
         let Some((bootstrap, blobs)) = manifest.layers.split_last() else { return Ok(()) };
         for (position, layer) in blobs.iter().enumerate() {
             let label = label(found, manifest, position, layer);
-            self.observer.layer_started(&label);
+            self.run.observer.layer_started(&label);
             let diff_id = config.diff_ids().get(position).copied();
             match self.check_blob(blobs, layer, diff_id, &image) {
                 Ok((chunks, bytes)) => {
@@ -134,8 +124,8 @@ impl Checker<'_> {
                 }
                 Err(error) => problems.push(error),
             }
-            self.observer.layer_advanced(&label, layer.size);
-            self.observer.layer_finished(&label, layer.size);
+            self.run.observer.layer_advanced(&label, layer.size);
+            self.run.observer.layer_finished(&label, layer.size);
         }
         problems
             .extend(self.check_bootstrap_layer(manifest, bootstrap, config.diff_ids().last().copied()).err());
@@ -180,7 +170,7 @@ impl Checker<'_> {
             }
             _ => used.or(own).map(Cow::Borrowed),
         };
-        let verified = reader.verify(&self.pool, Some(id), record.as_deref()).map_err(in_blob)?;
+        let verified = reader.verify(&self.run.pool, Some(id), record.as_deref()).map_err(in_blob)?;
         Ok((verified.chunks, verified.plain_bytes))
     }
 
@@ -198,7 +188,7 @@ impl Checker<'_> {
         let used = image.blobs.iter().find(|blob| referred::is_referred(blob) && blob.meta_digest == id.0);
         let Some(record) = used.or(own.blobs.iter().find(|blob| referred::is_referred(blob))) else {
             let reader = Arc::new(BlobReader::open(BlobFile::open(self.source, layer)?).map_err(in_blob)?);
-            reader.verify(&self.pool, Some(id), None).map_err(in_blob)?;
+            reader.verify(&self.run.pool, Some(id), None).map_err(in_blob)?;
             return Ok((0, 0));
         };
         let data = referred::find_data(layers, record)?;
@@ -210,7 +200,7 @@ impl Checker<'_> {
         }
         let referred =
             Referred::open(BlobFile::open(self.source, layer)?, BlobFile::open(self.source, &data)?);
-        let verified = referred.and_then(|referred| referred.verify(&self.pool, id, record));
+        let verified = referred.and_then(|referred| referred.verify(&self.run.pool, id, record));
         let verified = verified.map_err(in_blob)?;
         Ok((verified.chunks, verified.plain_bytes))
     }
@@ -242,7 +232,7 @@ impl Checker<'_> {
         layer: &Descriptor,
         diff_id: Option<DiffId>,
     ) -> Result<(), Error> {
-        let plain = decompress(self.source.open(layer)?, self.resources.stream_limits())
+        let plain = decompress(self.source.open(layer)?, self.run.resources.stream_limits())
             .map_err(|error| oci::Error::reading(layer.digest, error))?;
         let mut hashed = HashingReader::new(plain);
         io::copy(&mut hashed, &mut io::sink()).map_err(|error| oci::Error::reading(layer.digest, error))?;
@@ -255,11 +245,11 @@ impl Checker<'_> {
         let config = images::read_config(self.source, manifest)?;
         for (position, layer) in manifest.layers.iter().enumerate() {
             let label = label(found, manifest, position, layer);
-            self.observer.layer_started(&label);
+            self.run.observer.layer_started(&label);
             let diff_id = config.diff_ids().get(position).copied();
             problems.extend(self.check_tar(manifest, position + 1, layer, diff_id).err());
-            self.observer.layer_advanced(&label, layer.size);
-            self.observer.layer_finished(&label, layer.size);
+            self.run.observer.layer_advanced(&label, layer.size);
+            self.run.observer.layer_finished(&label, layer.size);
         }
         Ok(())
     }
@@ -271,7 +261,7 @@ impl Checker<'_> {
         layer: &Descriptor,
         diff_id: Option<DiffId>,
     ) -> Result<(), Error> {
-        let plain = decompress(self.source.open(layer)?, self.resources.stream_limits())
+        let plain = decompress(self.source.open(layer)?, self.run.resources.stream_limits())
             .map_err(|error| oci::Error::reading(layer.digest, error))?;
         let mut entries = LayerReader::new(HashingReader::new(plain));
         let read = (|| {

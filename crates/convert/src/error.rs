@@ -14,6 +14,7 @@ use crate::layer::failure::LayerFailure;
 use crate::options::{DedupError, FsOptionsError};
 use crate::report::LossReport;
 use crate::reuse::error::ReuseError;
+use crate::run::observer::Interrupted;
 use crate::to_nydus::merge::MergeError;
 
 /// Why an operation on an image failed.
@@ -177,5 +178,11 @@ impl From<ReuseError> for Error {
             ReuseError::Sink(error) => error.into(),
             ReuseError::Blob { id } => Self::StoredBlob { id },
         }
+    }
+}
+
+impl From<Interrupted> for Error {
+    fn from(Interrupted { signal }: Interrupted) -> Self {
+        Self::Interrupted { signal }
     }
 }

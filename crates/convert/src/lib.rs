@@ -1,15 +1,16 @@
 //! Converts OCI and Docker images to Nydus images, and back.
 //!
-//! Everything here works on a [`oci::Source`] and a [`oci::Sink`], takes one options struct, and gives one report:
+//! An operation takes a [`oci::Source`], which knows its name, mostly a [`oci::Sink`], options, and a [`Run`]: threads, memory,
+//! who watches. It gives a report.
 //!
 //! ```no_run
-//! use nydus_convert::{Stop, ToNydusOptions, oci, to_nydus};
+//! use nydus_convert::{Resources, Run, Stop, ToNydusOptions, oci, to_nydus};
 //!
-//! let (from, to): (oci::Reference, oci::Reference) = ("oci:images:app".parse()?, "oci:images:app-nydus".parse()?);
 //! let source = oci::LayoutSource::open("images", Some("app"), None)?;
 //! let sink = oci::LayoutSink::create("images", Some("app-nydus"))?;
-//! let options = ToNydusOptions::default();
-//! let report = to_nydus((&source, &from), (Box::new(sink), &to), &options, &(), &Stop::new())?;
+//! let stop = Stop::new();
+//! let run = Run::new(Resources::default(), &(), &stop);
+//! let report = to_nydus(&source, Box::new(sink), &ToNydusOptions::default(), &run)?;
 //! println!("{}", report.reference);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -59,7 +60,7 @@ pub use layer::{LayerFailure, Lost, LostEntry, MergeLayer};
 pub use nydus_convert_chunk::{Compression, CompressionError, ZstdLevel};
 pub use options::{
     Dedup, DedupError, Fidelity, FsOptions, FsOptionsError, IndexForm, Layers, MinSaving, MinSavingError,
-    Replay, Resources, ReuseOptions, ToNydusOptions, ToOciOptions,
+    Replay, ReuseOptions, ToNydusOptions, ToOciOptions,
 };
 pub use prefetch::{Prefetch, PrefetchError};
 pub use report::{
@@ -68,6 +69,6 @@ pub use report::{
     SharedReport, ToNydusReport, ToOciReport, ToolReport, UnpackReport, WayBack,
 };
 pub use rootfs::{Rootfs, RootfsError};
-pub use run::{LayerLabel, Observer, Stop};
-pub use to_nydus::{MergeError, merge, to_nydus, to_nydus_stream};
+pub use run::{LayerLabel, Observer, Resources, Run, Stop};
+pub use to_nydus::{MergeError, StreamedLayer, merge, to_nydus, to_nydus_stream};
 pub use to_oci::to_oci;

@@ -1,15 +1,12 @@
-//! What the user wants, one small struct per subject. Nothing here changes while a conversion runs.
+//! What the user wants, one small struct per subject: plain data, no handles. What is at hand for it is in [`Run`](crate::Run).
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use nydus_convert_chunk::Compression;
-use nydus_convert_chunk::store::{ChunkStore, Snapshot};
-use nydus_convert_oci::StreamLimits;
+use nydus_convert_chunk::store::Snapshot;
 use nydus_convert_rafs::{ChunkSize, Digester, FsVersion};
 use thiserror::Error;
 
-use crate::dictionary::ChunkDictionary;
 use crate::image::PlatformFilter;
 use crate::prefetch::Prefetch;
 
@@ -114,54 +111,6 @@ pub enum Replay {
     None,
 }
 
-/// What a conversion may use of the machine. Never visible in the output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Resources {
-    /// Threads that hash and compress.
-    pub jobs: NonZeroUsize,
-    /// Layers read at the same time.
-    pub parallel_layers: NonZeroUsize,
-    /// Bytes of file data in flight, over all layers together. Metadata comes on top.
-    pub window_bytes: usize,
-    /// Largest layer accepted, in plain bytes: what stands between a decompression bomb and the disk.
-    pub max_layer_size: u64,
-    /// Largest window of a zstd frame accepted, in bytes. It comes on top of `window_bytes`; of large ones there is one at
-    /// a time.
-    pub max_zstd_window: u64,
-    /// Bytes of memory that the names, attributes and directories of a conversion may take beyond what the sizes of its
-    /// layers and bootstraps allow.
-    pub max_metadata: u64,
-}
-
-impl Resources {
-    /// 64 MiB: enough that every worker finds the next chunk waiting.
-    pub const DEFAULT_WINDOW: usize = 64 << 20;
-    /// 256 GiB: beyond any image seen in the field, within what a disk survives.
-    pub const DEFAULT_MAX_LAYER_SIZE: u64 = 256 << 30;
-
-    /// 64 MiB: what a quarter of a million files take.
-    pub const DEFAULT_MAX_METADATA: u64 = 64 << 20;
-
-    /// What reading a layer may take.
-    pub fn stream_limits(&self) -> StreamLimits {
-        StreamLimits { plain: self.max_layer_size, zstd_window: self.max_zstd_window }
-    }
-}
-
-impl Default for Resources {
-    fn default() -> Self {
-        let jobs = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        Self {
-            jobs,
-            parallel_layers: jobs.min(NonZeroUsize::MIN.saturating_add(3)),
-            window_bytes: Self::DEFAULT_WINDOW,
-            max_layer_size: Self::DEFAULT_MAX_LAYER_SIZE,
-            max_zstd_window: StreamLimits::DEFAULT_ZSTD_WINDOW,
-            max_metadata: Self::DEFAULT_MAX_METADATA,
-        }
-    }
-}
-
 /// What the index of a result lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum IndexForm {
@@ -232,8 +181,6 @@ impl std::str::FromStr for MinSaving {
 /// What of earlier work is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReuseOptions {
-    /// Where it is kept. The layers that a conversion makes go there, and are taken from there.
-    pub store: Option<ChunkStore>,
     /// What layers may refer to. [`Dedup::Store`] needs a store.
     pub dedup: Dedup,
     /// Blobs that an image may use beside its layers' own.
@@ -244,11 +191,10 @@ pub struct ReuseOptions {
     pub snapshot: Option<Snapshot>,
 }
 
-/// No store, nothing shared.
+/// Nothing shared.
 impl Default for ReuseOptions {
     fn default() -> Self {
         Self {
-            store: None,
             dedup: Dedup::default(),
             max_blobs: Self::MAX_BLOBS,
             min_saving: MinSaving::default(),
@@ -287,9 +233,9 @@ pub enum DedupError {
 }
 
 impl ToNydusOptions {
-    /// Whether what layers may refer to goes with the rest.
-    pub(crate) fn check_reuse(&self) -> Result<(), DedupError> {
-        let ReuseOptions { store, dedup, snapshot, .. } = &self.reuse;
+    /// Whether what layers may refer to goes with the rest, and with what is at hand.
+    pub(crate) fn check_reuse(&self, has_store: bool, has_dictionary: bool) -> Result<(), DedupError> {
+        let ReuseOptions { dedup, snapshot, .. } = &self.reuse;
         if snapshot.is_some() && *dedup != Dedup::Store {
             return Err(DedupError::Snapshot);
         }
@@ -302,11 +248,11 @@ impl ToNydusOptions {
         if self.fs.kernel_mountable {
             return Err(DedupError::Kernel);
         }
-        if self.chunk_dict.is_some() {
+        if has_dictionary {
             return Err(DedupError::Dictionary);
         }
-        match (dedup, store) {
-            (Dedup::Store, None) => Err(DedupError::NoStore),
+        match dedup {
+            Dedup::Store if !has_store => Err(DedupError::NoStore),
             _ => Ok(()),
         }
     }
@@ -325,12 +271,10 @@ pub struct ToNydusOptions {
     /// lie. Of [`FsOptions`] only the chunk size counts then.
     pub oci_ref: bool,
     /// Whether the layers become blobs as plain tars, which the kernel mounts (tarfs). Of [`FsOptions`] only the chunk
-    /// size counts then; it excludes `oci_ref` and `chunk_dict`.
+    /// size counts then; it excludes `oci_ref` and a chunk dictionary.
     pub tarfs: bool,
     /// What is kept for the way back.
     pub replay: Replay,
-    /// Images whose chunks are used where a layer brings the same.
-    pub chunk_dict: Option<ChunkDictionary>,
     /// What of earlier work is used.
     pub reuse: ReuseOptions,
     /// What clients fetch first; it lies in front in every layer's blob.
@@ -341,18 +285,16 @@ pub struct ToNydusOptions {
     pub referrer: bool,
     /// Annotations added to every manifest made.
     pub annotations: Vec<(String, String)>,
-    /// Threads and memory.
-    pub resources: Resources,
     /// Where temporary files are made; the system's directory for them if not told.
     pub tmpdir: Option<PathBuf>,
 }
 
 impl ToNydusOptions {
     /// Whether the form of the blobs goes with the rest.
-    pub(crate) fn check_form(&self) -> Result<(), FsOptionsError> {
+    pub(crate) fn check_form(&self, has_dictionary: bool) -> Result<(), FsOptionsError> {
         let obstacles = [
             (self.oci_ref, "layers that stay as they are (--oci-ref) are no tars"),
-            (self.chunk_dict.is_some(), "ranges of tars have no digests to find them by (--chunk-dict)"),
+            (has_dictionary, "ranges of tars have no digests to find them by (--chunk-dict)"),
         ];
         match obstacles.into_iter().find(|(is_there, _)| self.tarfs && *is_there) {
             Some((_, what)) => Err(FsOptionsError::NotTarfs { what }),
@@ -370,10 +312,6 @@ impl ToNydusOptions {
         let mut options = self.clone();
         if options.oci_ref || options.tarfs {
             options.fs = FsOptions { chunk_size: self.fs.chunk_size, ..FsOptions::default() };
-        }
-        if options.reuse.dedup != Dedup::Layer {
-            // A layer must know what is below it.
-            options.resources.parallel_layers = NonZeroUsize::MIN;
         }
         options
     }
@@ -407,6 +345,4 @@ pub struct ToOciOptions {
     pub layers: Layers,
     /// Which images of an index.
     pub platforms: PlatformFilter,
-    /// Threads and memory.
-    pub resources: Resources,
 }

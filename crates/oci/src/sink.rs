@@ -9,6 +9,7 @@ use std::path::Path;
 use crate::descriptor::{Blob, Descriptor};
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::Error;
+use crate::reference::Reference;
 use crate::source::Source;
 use crate::verify::VerifyError;
 
@@ -17,6 +18,9 @@ const COPY_BUFFER: usize = 256 << 10;
 
 /// One image or index in the making.
 pub trait Sink: Send + Sync {
+    /// What the image will be called: for reports and messages.
+    fn name(&self) -> &Reference;
+
     /// A new blob, written piece by piece.
     fn blob(&self) -> Result<BlobWriter, Error>;
 

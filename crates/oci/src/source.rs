@@ -5,9 +5,13 @@ use std::io::Read;
 use crate::descriptor::Descriptor;
 use crate::error::Error;
 use crate::range::FileRange;
+use crate::reference::Reference;
 
 /// One image or index, and everything it names.
 pub trait Source: Send + Sync {
+    /// What it is called: for reports and messages.
+    fn name(&self) -> &Reference;
+
     /// The manifest or index that the reference names.
     fn root(&self) -> &Descriptor;
 

@@ -39,12 +39,10 @@ pub enum ImageError {
         digest: Digest,
     },
     /// The image has no file system that can be looked into.
-    #[error("{reference} is not a Nydus image; {command} needs one")]
+    #[error("{reference} is not a Nydus image")]
     NotNydus {
         /// The image.
         reference: String,
-        /// What was asked.
-        command: &'static str,
     },
     /// The path is not there.
     #[error("{path}: no such file in the image")]

@@ -1,9 +1,7 @@
 //! Finding the images behind a reference: one, or those of an index, however nested.
 
 use nydus_convert_oci::image::{EntryKind, check_layers};
-use nydus_convert_oci::{
-    self as oci, Config, Descriptor, Digest, Manifest, ManifestKind, Platform, Reference, Source,
-};
+use nydus_convert_oci::{self as oci, Config, Descriptor, Manifest, ManifestKind, Platform, Source};
 
 use super::error::ImageError;
 use super::platform_filter::PlatformFilter;
@@ -149,19 +147,4 @@ pub fn find_one(source: &dyn Source, platform: &Platform) -> Result<Found, Image
     all.into_iter()
         .next()
         .ok_or(ImageError::NoSuchPlatform { wanted: platform.to_string(), available: String::new() })
-}
-
-/// A reference with the digest it led to.
-pub fn pinned(reference: &Reference, pin: Digest) -> String {
-    let mut pinned = reference.clone();
-    match &mut pinned {
-        Reference::Oci { digest, .. }
-        | Reference::OciArchive { digest, .. }
-        | Reference::Dir { digest, .. } => {
-            *digest = Some(pin);
-        }
-        // The others have no place for a digest of their own.
-        other => return format!("{other}@{pin}"),
-    }
-    pinned.to_string()
 }

@@ -107,7 +107,7 @@ pub fn read_versioned_bootstrap(
     manifest: &Manifest,
 ) -> Result<(FsVersion, Image), ImageError> {
     let Some(layer) = manifest.layers.last() else {
-        return Err(ImageError::NotNydus { reference: source.root().digest.to_string(), command: "this" });
+        return Err(ImageError::NotNydus { reference: source.name().to_string() });
     };
     let layer =
         nydus::read_bootstrap(source.open(layer)?, MAX_BOOTSTRAP).map_err(nydus_convert_oci::Error::from)?;

@@ -9,7 +9,7 @@ mod report;
 mod text;
 
 use nydus_convert_chunk::BlobReader;
-use nydus_convert_oci::{Descriptor, Manifest, Reference, Source, nydus};
+use nydus_convert_oci::{Descriptor, Manifest, Source, nydus};
 use nydus_convert_rafs::{self as rafs, Blob, Image};
 
 pub use report::{
@@ -43,17 +43,13 @@ pub struct InspectOptions {
 }
 
 /// Describes every image behind the source's root.
-pub fn inspect(
-    source: &dyn Source,
-    reference: &Reference,
-    options: &InspectOptions,
-) -> Result<Inspection, Error> {
+pub fn inspect(source: &dyn Source, options: &InspectOptions) -> Result<Inspection, Error> {
     let root = source.root();
     let found = images::find(source, root, &options.platforms)?;
     Ok(Inspection {
         schema_version: SCHEMA_VERSION,
-        image: reference.to_string(),
-        reference: images::pinned(reference, root.digest),
+        image: source.name().to_string(),
+        reference: source.name().pinned(root.digest),
         media_type: root.media_type.clone(),
         images: found.iter().map(|found| describe(source, found, options)).collect::<Result<_, _>>()?,
     })
@@ -111,9 +107,7 @@ fn describe_file_system(
     manifest: &Manifest,
     options: &InspectOptions,
 ) -> Result<InspectedFileSystem, Error> {
-    let missing = || {
-        Error::from(ImageError::NotNydus { reference: source.root().digest.to_string(), command: "inspect" })
-    };
+    let missing = || Error::from(ImageError::NotNydus { reference: source.name().to_string() });
     let layer = source.open(manifest.layers.last().ok_or_else(missing)?)?;
     let layer = nydus::read_bootstrap(layer, MAX_BOOTSTRAP).map_err(nydus_convert_oci::Error::from)?;
     let (frame, image) = rafs::describe(&layer.bytes).map_err(NydusError::Bootstrap)?;

@@ -11,6 +11,7 @@ use nydus_convert_recompress::ReplayError;
 use thiserror::Error;
 
 use crate::kind::Kind;
+use crate::run::observer::Interrupted;
 
 /// Why one layer could not be converted.
 #[derive(Debug, Error)]
@@ -253,6 +254,12 @@ fn damaged_stream(error: &DecompressError) -> Kind {
     match error.kind() {
         ErrorKind::Verification => Kind::Failed,
         kind => kind.into(),
+    }
+}
+
+impl From<Interrupted> for LayerFailure {
+    fn from(Interrupted { signal }: Interrupted) -> Self {
+        Self::Interrupted { signal }
     }
 }
 

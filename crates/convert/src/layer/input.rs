@@ -83,9 +83,9 @@ impl LayerInput<'_> {
         task: &Task<'a>,
         tap: impl FnOnce(Counted) -> Result<(R, W), LayerFailure>,
     ) -> Result<Inflating<'a, R, W>, LayerFailure> {
-        let (stored, read) = Counted::new(task.run.source.open(self.descriptor())?);
+        let (stored, read) = Counted::new(task.layers.source.open(self.descriptor())?);
         let (stored, watch) = tap(stored)?;
-        let plain = decompress_watched(stored, task.run.resources.stream_limits(), watch)
+        let plain = decompress_watched(stored, task.layers.run.resources.stream_limits(), watch)
             .map_err(|error| self.reading(error))?;
         let compression = plain.compression();
         // An uncompressed layer whose digest is its diff id has been compared with it already.
@@ -93,7 +93,7 @@ impl LayerInput<'_> {
             && self.diff_id().is_some_and(|id| id.0 == self.descriptor().digest);
         let tar = PlainTar::new(ReadAhead::new(plain).map_err(LayerFailure::Thread)?, !is_compared);
         let progress =
-            Progress { observer: task.run.observer, label: task.label, read, reported: Cell::new(0) };
+            Progress { observer: task.layers.run.observer, label: task.label, read, reported: Cell::new(0) };
         Ok(Inflating { tar, compression, progress })
     }
 

@@ -25,16 +25,16 @@ mod tape;
 mod way_back;
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::Path;
 
-use nydus_convert_chunk::ordered::Pool;
 use nydus_convert_oci::{self as oci, Descriptor, ErrorKind, Sink, Source};
 
 use crate::kind::Kind;
-use crate::options::{Replay, Resources};
+use crate::options::Replay;
 use crate::prefetch::Prefetch;
 use crate::reuse::Below;
-use crate::run::{LayerLabel, Observer, Stop};
+use crate::run::{LayerLabel, Run};
 
 pub use allowance::{Allowance, Meter, Spare, Stored};
 pub use converted::{ConvertedLayer, LayerIdentity, MergeLayer};
@@ -58,22 +58,18 @@ pub struct LayerRun<'a> {
     pub prefetch: &'a Prefetch,
     /// Where temporary files are made.
     pub tmpdir: Option<&'a Path>,
-    /// Bounds.
-    pub resources: Resources,
-    /// What is left of [`Resources::max_metadata`].
+    /// What is left of [`Resources::max_metadata`](crate::Resources::max_metadata).
     pub spare: Spare,
-    /// Who hashes and compresses.
-    pub pool: &'a Pool,
-    /// Who watches.
-    pub observer: &'a dyn Observer,
-    /// Whether to stop.
-    pub stop: &'a Stop,
+    /// Layers converted at the same time.
+    pub parallel_layers: NonZeroUsize,
+    /// What it shares with everything else.
+    pub run: &'a Run<'a>,
 }
 
 /// The conversion of one layer under way.
 pub struct Task<'a> {
     /// What it shares with the others.
-    pub run: &'a LayerRun<'a>,
+    pub layers: &'a LayerRun<'a>,
     /// What it is called.
     pub label: &'a LayerLabel,
     /// Says, asked again and again, whether the result is not wanted any more.
@@ -83,23 +79,20 @@ pub struct Task<'a> {
 impl Task<'_> {
     /// What the layer's tree may weigh.
     fn meter(&self, progress: &Progress<'_>) -> Meter {
-        Meter::new(Allowance::new(self.run.spare.clone(), Stored::Read(progress.stored())))
+        Meter::new(Allowance::new(self.layers.spare.clone(), Stored::Read(progress.stored())))
     }
 
     /// Whether to go on.
     fn proceed(&self) -> Result<(), LayerFailure> {
-        match self.run.stop.requested() {
-            Some(signal) => Err(LayerFailure::Interrupted { signal }),
-            None if (self.give_up)() => Err(LayerFailure::GivenUp),
-            None => Ok(()),
-        }
+        self.layers.run.proceed()?;
+        if (self.give_up)() { Err(LayerFailure::GivenUp) } else { Ok(()) }
     }
 }
 
 impl LayerRun<'_> {
     /// A layer's share of the file data in flight, in bytes.
     fn window(&self) -> usize {
-        self.resources.window_bytes / self.resources.parallel_layers
+        self.run.resources.window_bytes / self.parallel_layers
     }
 
     /// Converts one layer; it may refer to those in `below`. Asked again and again, `give_up` says whether the result is
@@ -111,8 +104,8 @@ impl LayerRun<'_> {
         below: &Below,
         give_up: &dyn Fn() -> bool,
     ) -> Result<ConvertedLayer, LayerFailure> {
-        self.observer.layer_started(label);
-        let task = &Task { run: self, label, give_up };
+        self.run.observer.layer_started(label);
+        let task = &Task { layers: self, label, give_up };
         let converted = match &self.form {
             Form::Referred(chunk_size) => refer::refer(task, *chunk_size, input),
             Form::PlainTar(chunk_size) => plain_tar::keep(task, *chunk_size, input),
@@ -123,7 +116,7 @@ impl LayerRun<'_> {
         };
         match (converted, input) {
             (Ok(converted), _) => {
-                self.observer.layer_finished(label, converted.blob.size);
+                self.run.observer.layer_finished(label, converted.blob.size);
                 Ok(converted)
             }
             (Err(failure), LayerInput::Listed { layer, .. }) => Err(self.root_cause(layer, failure)),
@@ -145,7 +138,7 @@ impl LayerRun<'_> {
         };
         let restored = reuse.restore(key, self.sink)?;
         if restored.is_some() {
-            self.observer.layer_advanced(label, layer.size);
+            self.run.observer.layer_advanced(label, layer.size);
         }
         Ok(restored)
     }

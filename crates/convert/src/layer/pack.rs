@@ -58,7 +58,7 @@ pub(super) fn pack(
     input: &LayerInput<'_>,
     below: &Below,
 ) -> Result<ConvertedLayer, LayerFailure> {
-    let sink = task.run.sink;
+    let sink = task.layers.sink;
     let tee = match packed.reuse {
         Some(reuse) => reuse.tee(sink)?,
         None => Tee::new(Some(sink.blob()?.prehashed()), None),
@@ -106,21 +106,21 @@ fn store(
     writer: &mut BlobWriter<impl Write>,
     below: &Below,
 ) -> Result<Stored, LayerFailure> {
-    let run = task.run;
+    let layers = task.layers;
     let watch =
-        EncoderWatch::new(matches!(run.replay, Replay::Auto | Replay::Proven), input.descriptor().size);
+        EncoderWatch::new(matches!(layers.replay, Replay::Auto | Replay::Proven), input.descriptor().size);
     let Inflating { tar, compression, progress } = input.open(task, |stored| Ok((stored, watch)))?;
     let proceed = || task.proceed();
-    let buffers = Buffers::new(run.window());
+    let buffers = Buffers::new(layers.window());
     let mut entries = Entries::new(tar, buffers.clone(), entry_options(task, packed, &progress, &proceed));
 
-    let options = packed.pack_options(run.window());
+    let options = packed.pack_options(layers.window());
     let mut neighbours = Neighbours::new(packed, below);
     let mut lookup = neighbours.lookup();
     let mut foreign = lookup.as_mut().map(|lookup| Foreign::new(lookup));
     let mut pack = |groups: &mut dyn Iterator<Item = Result<Group, LayerFailure>>| {
         let others = neighbours.of(foreign.as_mut());
-        Ok::<_, LayerFailure>(pack_with(run.pool, &options, groups, writer, others)?)
+        Ok::<_, LayerFailure>(pack_with(&layers.run.pool, &options, groups, writer, others)?)
     };
     let mut packing = pack(&mut entries.by_ref().inspect(|_| progress.report()))?;
     let (tar, mut contents, recording) = entries.finish()?;
@@ -128,7 +128,7 @@ fn store(
     progress.report();
     let diff_id = input.compare(actual)?;
     if let Some(deferred) = contents.deferred.take() {
-        packing = deferred.pack(&buffers, &contents.in_front(run.prefetch), packing, |groups| {
+        packing = deferred.pack(&buffers, &contents.in_front(layers.prefetch), packing, |groups| {
             pack(&mut groups.map(|group| proceed().and(group)))
         })?;
     }
@@ -146,16 +146,16 @@ fn entry_options<'a>(
     progress: &Progress<'_>,
     proceed: &'a dyn Fn() -> Result<(), LayerFailure>,
 ) -> EntryOptions<'a> {
-    let run = task.run;
+    let layers = task.layers;
     EntryOptions {
         version: packed.fs.version,
         chunk_size: packed.fs.chunk_size,
-        max_content: run.resources.max_layer_size,
+        max_content: layers.run.resources.max_layer_size,
         meter: task.meter(progress),
-        record: run.replay != Replay::None,
+        record: layers.replay != Replay::None,
         salvage: packed.fidelity == Fidelity::Warn,
-        prefetch: Some(run.prefetch),
-        tmpdir: run.tmpdir,
+        prefetch: Some(layers.prefetch),
+        tmpdir: layers.tmpdir,
         offsets: false,
         proceed,
     }
@@ -169,16 +169,16 @@ fn record(
     tail: &mut BlobTail<impl Write>,
     stored: &mut Stored,
 ) -> Result<ReplayReport, LayerFailure> {
-    let run = task.run;
+    let layers = task.layers;
     let Some(recording) = stored.recording.take() else {
         return Ok(ReplayReport { way_back: WayBack::None, method: None, bytes: 0 });
     };
     let Read { compression, diff_id, tar_bytes, .. } = stored.input;
     let descriptor = &input.read();
     let layer = Layer { descriptor, diff_id, tar_size: tar_bytes, compression };
-    let source = (run.source, run.resources.stream_limits());
-    let decision = layer.decide(run.replay, stored.input.identified.take(), source, &|| task.proceed())?;
-    let mut replay = layer.write(tail, recording.write(&stored.packing.indexes)?, decision, run.source)?;
+    let source = (layers.source, layers.run.resources.stream_limits());
+    let decision = layer.decide(layers.replay, stored.input.identified.take(), source, &|| task.proceed())?;
+    let mut replay = layer.write(tail, recording.write(&stored.packing.indexes)?, decision, layers.source)?;
     replay.bytes += stored.elsewhere.describe(tail)?;
     if packed.fs.version == FsVersion::V5 {
         replay.bytes += describe_unused_chunks(tail, stored.contents.tree.tree())?;
@@ -213,7 +213,7 @@ fn write_bootstrap(
     blob: Option<&Blob>,
     others: &[Blob],
 ) -> Result<Vec<u8>, LayerFailure> {
-    let prefetch = task.run.prefetch.entries(layer.tree());
+    let prefetch = task.layers.prefetch.entries(layer.tree());
     let image = Image {
         tree: std::mem::take(layer.tree_mut()),
         blobs: blob.into_iter().chain(others).cloned().collect(),
@@ -239,7 +239,7 @@ fn hand_over(
 ) -> Result<(), LayerFailure> {
     if let Some(reuse) = packed.reuse {
         let key = packed.dictionary.is_none().then(|| input.key(converted.diff_id));
-        return reuse.publish(tee, (finished, forms), (key.as_ref(), converted), task.run.sink);
+        return reuse.publish(tee, (finished, forms), (key.as_ref(), converted), task.layers.sink);
     }
     if let (Some(sink), _) = tee.into_parts() {
         sink.finish_as(converted.blob.digest, converted.blob.size)?;

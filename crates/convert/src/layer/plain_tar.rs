@@ -63,14 +63,15 @@ pub(super) fn keep(
     let LayerInput::Listed { layer, key } = input else {
         return Err(LayerFailure::NoTarfs("its digest is unknown"));
     };
-    let (run, id) = (task.run, id(&key.diff_id)?);
-    let watch = EncoderWatch::new(matches!(run.replay, Replay::Auto | Replay::Proven), layer.size);
+    let (layers, id) = (task.layers, id(&key.diff_id)?);
+    let watch = EncoderWatch::new(matches!(layers.replay, Replay::Auto | Replay::Proven), layer.size);
     let Inflating { tar, compression, progress } = input.open(task, |stored| Ok((stored, watch)))?;
     let is_plain = compression == Compression::None;
-    let out = if is_plain { None } else { Some(run.sink.blob()?.prehashed()) };
+    let out = if is_plain { None } else { Some(layers.sink.blob()?.prehashed()) };
     let tar = tar.through(|inner| Tee { inner, out });
-    let max_content = run.resources.max_layer_size;
-    let bounds = Bounds { chunk_size, window_bytes: run.window(), max_content, meter: task.meter(&progress) };
+    let max_content = layers.run.resources.max_layer_size;
+    let bounds =
+        Bounds { chunk_size, window_bytes: layers.window(), max_content, meter: task.meter(&progress) };
     let proceed = || task.proceed();
     let ReadTar { source: tar, contents, lengths } = read_tar(tar, bounds, &proceed, || progress.report())?;
     let (Tee { inner: ahead, out }, actual, tar_bytes) = tar.finish();
@@ -83,7 +84,7 @@ pub(super) fn keep(
     let (record, replay) = record(task, &known, identified)?;
     let keeps_original = record.as_ref().is_some_and(|record| record.stored == Stored::Kept);
     if is_plain || keeps_original {
-        run.sink.copy(run.source, layer)?;
+        layers.sink.copy(layers.source, layer)?;
     }
     let stored = match out {
         Some(out) => out.finish_as(diff_id.0, tar_bytes)?,
@@ -112,12 +113,12 @@ fn record(
     layer: &Layer<'_>,
     identified: Option<Identified>,
 ) -> Result<(Option<LayerRecord>, ReplayReport), LayerFailure> {
-    let run = task.run;
-    if run.replay == Replay::None {
+    let layers = task.layers;
+    if layers.replay == Replay::None {
         return Ok((None, ReplayReport { way_back: WayBack::None, method: None, bytes: 0 }));
     }
-    let source = (run.source, run.resources.stream_limits());
-    let decision = layer.decide(run.replay, identified, source, &|| task.proceed())?;
+    let source = (layers.source, layers.run.resources.stream_limits());
+    let decision = layer.decide(layers.replay, identified, source, &|| task.proceed())?;
     let (record, report) = layer.record(Vec::new(), decision);
     Ok((Some(record), report))
 }

@@ -52,7 +52,7 @@ pub(super) fn refer(
     chunk_size: ChunkSize,
     input: &LayerInput<'_>,
 ) -> Result<ConvertedLayer, LayerFailure> {
-    let run = task.run;
+    let layers = task.layers;
     let Inflating { tar, compression, progress } = input.open(task, |stored| {
         let (stored, windows) = seek::scan(stored).map_err(LayerFailure::Thread)?;
         Ok((stored, WindowWatch(windows)))
@@ -61,11 +61,11 @@ pub(super) fn refer(
         return Err(LayerFailure::CannotRefer("it is compressed with zstd"));
     }
     let proceed = || task.proceed();
-    let max_content = run.resources.max_layer_size;
+    let max_content = layers.run.resources.max_layer_size;
     let options = EntryOptions::in_place(chunk_size, max_content, task.meter(&progress), &proceed);
-    let mut entries = Entries::new(tar, Buffers::new(run.window()), options);
+    let mut entries = Entries::new(tar, Buffers::new(layers.window()), options);
     let groups = entries.by_ref().inspect(|_| progress.report());
-    let numbered = number_chunks(run.pool, (run.window(), chunk_size, DIGESTER), groups);
+    let numbered = number_chunks(&layers.run.pool, (layers.window(), chunk_size, DIGESTER), groups);
     let numbered = numbered.map_err(|error: PackError<LayerFailure>| LayerFailure::from(error))?;
     let (tar, mut contents, _) = entries.finish()?;
     let (ahead, actual, tar_bytes) = tar.finish();
@@ -80,14 +80,14 @@ pub(super) fn refer(
     let (chunks, stored_chunks) = (numbered.indexes.len() as u64, numbered.chunks.len() as u64);
     let offsets = std::mem::take(&mut contents.offsets);
     let referring = places(numbered, &offsets, index.as_ref())?;
-    let tail = write_referring(run.sink.blob()?.prehashed(), original, &referring)?;
+    let tail = write_referring(layers.sink.blob()?.prehashed(), original, &referring)?;
     drop(referring);
     let bootstrap = write_bootstrap(task, chunk_size, &mut contents.tree, tail.blob())?;
     let (sink, finished) = tail.finish(&bootstrap)?;
     let blob = sink.finish_as(Digest::from_sha256(finished.id.0), finished.size)?;
     proceed()?;
     if let LayerInput::Listed { layer, .. } = input {
-        run.sink.copy(run.source, layer)?;
+        layers.sink.copy(layers.source, layer)?;
     }
     let method = Some("the layer itself is a part of the image".to_owned());
     Ok(ConvertedLayer {
@@ -114,7 +114,7 @@ fn write_bootstrap(
     layer: &mut LayerTree,
     blob: Option<&Blob>,
 ) -> Result<Vec<u8>, LayerFailure> {
-    let prefetch = task.run.prefetch.entries(layer.tree());
+    let prefetch = task.layers.prefetch.entries(layer.tree());
     let image = Image {
         tree: std::mem::take(layer.tree_mut()),
         blobs: blob.cloned().into_iter().collect(),

@@ -5,9 +5,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
-use nydus_convert_oci::{self as oci, Descriptor, Digest, FileRange, Source};
+use nydus_convert_oci::{self as oci, Descriptor, Digest, FileRange, Reference, Source};
 
-use super::streams::placeholder;
+use super::streams::{STREAM, placeholder};
 
 /// Blobs by the digests that descriptors of them are made with.
 pub struct Files {
@@ -30,6 +30,10 @@ impl Files {
 }
 
 impl Source for Files {
+    fn name(&self) -> &Reference {
+        STREAM
+    }
+
     fn root(&self) -> &Descriptor {
         &self.root
     }

@@ -23,7 +23,7 @@ pub use check::check_bootstrap;
 pub use error::VerbError;
 pub use layer_bootstrap::LayerBootstrap;
 pub use merge::{MergedLayers, merge_layers};
-pub use pack::{PackLayerOptions, pack_layer};
+pub use pack::{NamedStream, PackLayerOptions, pack_layer};
 pub(crate) use streams::StreamSource;
 pub use tar_bootstrap::{TarBootstrap, TarBootstrapOptions, bootstrap_of_tar};
 pub use unpack::{UnpackFiles, unpack_layer};

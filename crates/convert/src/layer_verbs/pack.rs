@@ -3,19 +3,17 @@
 use std::io::{Read, Write};
 use std::path::PathBuf;
 
-use nydus_convert_chunk::ordered::Pool;
-
 use super::error::VerbError;
 use super::streams::{StreamSink, StreamSource};
 use crate::dictionary::{ChunkDictionary, DictionaryError};
 use crate::error::Error;
 use crate::layer::failure::LayerFailure;
 use crate::layer::{ConvertedLayer, Form, LayerInput, LayerRun, Packed, Spare};
-use crate::options::{Dedup, Fidelity, FsOptions, Replay, Resources};
+use crate::options::{Dedup, Fidelity, FsOptions, Replay};
 use crate::prefetch::Prefetch;
 use crate::report::{LossReport, PackReport, SCHEMA_VERSION, ToolReport};
 use crate::reuse::Below;
-use crate::run::{LayerLabel, Observer, Stop};
+use crate::run::{LayerLabel, Run};
 
 /// Everything that `pack_layer` can be told.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,74 +29,71 @@ pub struct PackLayerOptions {
     pub replay: Replay,
     /// What clients fetch first; it lies in front.
     pub prefetch: Prefetch,
-    /// Chunks that need not be stored again. Its blobs must be where the image goes to.
-    pub chunk_dict: Option<ChunkDictionary>,
-    /// Threads and memory.
-    pub resources: Resources,
     /// Where temporary files are made; the system's directory for them if not told.
     pub tmpdir: Option<PathBuf>,
 }
 
 impl PackLayerOptions {
     /// What the layer becomes.
-    fn form(&self) -> Form<'_> {
+    fn form<'a>(&self, dictionary: Option<&'a ChunkDictionary>) -> Form<'a> {
         if self.oci_ref {
             return Form::Referred(self.fs.chunk_size);
         }
-        Form::Packed(Packed {
-            fs: self.fs,
-            fidelity: self.fidelity,
-            dictionary: self.chunk_dict.as_ref(),
-            dedup: Dedup::Layer,
-            reuse: None,
-        })
+        let (fs, fidelity) = (self.fs, self.fidelity);
+        Form::Packed(Packed { fs, fidelity, dictionary, dedup: Dedup::Layer, reuse: None })
     }
 }
 
+/// A layer, or a tar, that comes as a stream.
+pub struct NamedStream<'a> {
+    /// Its bytes.
+    pub stream: Box<dyn Read + Send>,
+    /// What it is called in errors.
+    pub name: &'a str,
+}
+
 /// Makes a blob, with the layer's bootstrap in it, of a layer: a tar, plain or compressed with gzip or zstd. Both
-/// are read and written from front to end, so both may be pipes. `name` is the layer in errors.
+/// are read and written from front to end, so both may be pipes. Blobs of the run's dictionary must be where the image goes
+/// to; its store is not used.
 ///
 /// Bytes that were written before a failure stay written: what came of it is known when this returns.
 ///
 /// # Errors
 /// Beside those of the layer: [`Error::NotFaithful`] under [`Fidelity::Strict`], after the last byte.
 pub fn pack_layer(
-    (layer, name): (Box<dyn Read + Send>, &str),
+    layer: NamedStream<'_>,
     out: Box<dyn Write + Send>,
     options: &PackLayerOptions,
-    observer: &dyn Observer,
-    stop: &Stop,
+    run: &Run<'_>,
 ) -> Result<PackReport, Error> {
     if options.replay == Replay::Proven {
         return Err(VerbError::ProvenStream.into());
     }
-    if let Some(dictionary) = &options.chunk_dict {
+    if let Some(dictionary) = &run.dictionary {
         dictionary.check(&options.fs)?;
         if options.oci_ref {
             return Err(DictionaryError::Referred.into());
         }
     }
-    let (source, sink) = (StreamSource::new(layer), StreamSink::new(out));
-    let pool = Pool::new(options.resources.jobs);
-    let run = LayerRun {
+    let NamedStream { stream, name } = layer;
+    let (source, sink) = (StreamSource::new(stream), StreamSink::new(out));
+    let layers = LayerRun {
         source: &source,
         sink: &sink,
-        form: options.form(),
+        form: options.form(run.dictionary.as_ref()),
         replay: options.replay,
         prefetch: &options.prefetch,
         tmpdir: options.tmpdir.as_deref(),
         // All of the memory is this layer's.
-        resources: Resources { parallel_layers: std::num::NonZeroUsize::MIN, ..options.resources },
-        spare: Spare::new(options.resources.max_metadata),
-        pool: &pool,
-        observer,
-        stop,
+        parallel_layers: std::num::NonZeroUsize::MIN,
+        spare: Spare::new(run.resources.max_metadata),
+        run,
     };
     let label = LayerLabel { platform: None, number: 1, count: 1, digest: name.to_owned(), size: 0 };
     let placeholder = nydus_convert_oci::Source::root(&source);
     let input = LayerInput::Stream { placeholder, read: &|| source.read_so_far() };
     let packed =
-        run.convert(&input, &label, &Below::default(), &|| false).map_err(|failure| match failure {
+        layers.convert(&input, &label, &Below::default(), &|| false).map_err(|failure| match failure {
             LayerFailure::Interrupted { signal } => Error::Interrupted { signal },
             failure => VerbError::Layer { name: name.to_owned(), source: Box::new(failure) }.into(),
         })?;

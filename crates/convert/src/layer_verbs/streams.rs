@@ -4,8 +4,12 @@ use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nydus_convert_oci::{
-    self as oci, Algorithm, Blob, BlobWriter, Descriptor, Digest, FileRange, Hasher, Sink, Source, Upload,
+    self as oci, Algorithm, Blob, BlobWriter, Descriptor, Digest, FileRange, Hasher, Reference, Sink, Source,
+    Upload,
 };
+
+/// What a stream is called where a name is asked for: it has none.
+pub const STREAM: &Reference = &Reference::Tar { file: None };
 
 /// What media type stands in a descriptor that nobody will see.
 const ANY: &str = "application/octet-stream";
@@ -52,6 +56,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Source for StreamSource {
+    fn name(&self) -> &Reference {
+        STREAM
+    }
+
     fn root(&self) -> &Descriptor {
         &self.root
     }
@@ -98,6 +106,10 @@ impl StreamSink {
 }
 
 impl Sink for StreamSink {
+    fn name(&self) -> &Reference {
+        STREAM
+    }
+
     fn blob(&self) -> Result<BlobWriter, oci::Error> {
         match lock(&self.0).take() {
             Some(out) => Ok(BlobWriter::new(Box::new(Straight(out)))),

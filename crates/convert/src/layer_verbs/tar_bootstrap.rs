@@ -6,14 +6,15 @@ use nydus_convert_oci::{Algorithm, Digest, Hasher};
 use nydus_convert_rafs::{self as rafs, BlobId, ChunkSize, FsVersion, Image};
 
 use super::error::VerbError;
+use super::pack::NamedStream;
 use crate::error::Error;
 use crate::layer::failure::LayerFailure;
 use crate::layer::plain_tar::{self, Bounds, ReadTar};
 use crate::layer::{Allowance, Meter, Spare, Stored};
-use crate::options::{Fidelity, Resources};
+use crate::options::Fidelity;
 use crate::prefetch::Prefetch;
 use crate::report::LossReport;
-use crate::run::Stop;
+use crate::run::Run;
 
 /// Everything that `bootstrap_of_tar` can be told.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,8 +27,6 @@ pub struct TarBootstrapOptions {
     pub blob_id: Option<BlobId>,
     /// What clients fetch first.
     pub prefetch: Prefetch,
-    /// Memory.
-    pub resources: Resources,
 }
 
 /// The bootstrap of one tar.
@@ -41,17 +40,17 @@ pub struct TarBootstrap {
     pub losses: Vec<LossReport>,
 }
 
-/// Makes the bootstrap over a plain tar (tarfs), which is read from front to end, so it may be a pipe. `name` is the tar in
-/// errors.
+/// Makes the bootstrap over a plain tar (tarfs), which is read from front to end, so it may be a pipe.
 ///
 /// # Errors
 /// Beside those of the tar: [`Error::NotFaithful`] under [`Fidelity::Strict`].
 pub fn bootstrap_of_tar(
-    (tar, name): (Box<dyn Read + Send>, &str),
+    tar: NamedStream<'_>,
     options: &TarBootstrapOptions,
-    stop: &Stop,
+    run: &Run<'_>,
 ) -> Result<TarBootstrap, Error> {
-    let made = make(tar, options, stop).map_err(|failure| match failure {
+    let NamedStream { stream, name } = tar;
+    let made = make(stream, options, run).map_err(|failure| match failure {
         LayerFailure::Interrupted { signal } => Error::Interrupted { signal },
         failure => VerbError::Layer { name: name.to_owned(), source: Box::new(failure) }.into(),
     })?;
@@ -64,17 +63,14 @@ pub fn bootstrap_of_tar(
 fn make(
     tar: Box<dyn Read + Send>,
     options: &TarBootstrapOptions,
-    stop: &Stop,
+    run: &Run<'_>,
 ) -> Result<TarBootstrap, LayerFailure> {
-    let proceed = || match stop.requested() {
-        Some(signal) => Err(LayerFailure::Interrupted { signal }),
-        None => Ok(()),
-    };
+    let proceed = || Ok(run.proceed()?);
     let bounds = Bounds {
         chunk_size: options.chunk_size,
-        window_bytes: options.resources.window_bytes,
-        max_content: options.resources.max_layer_size,
-        meter: Meter::new(Allowance::new(Spare::new(options.resources.max_metadata), Stored::Plain)),
+        window_bytes: run.resources.window_bytes,
+        max_content: run.resources.max_layer_size,
+        meter: Meter::new(Allowance::new(Spare::new(run.resources.max_metadata), Stored::Plain)),
     };
     let hasher = options.blob_id.is_none().then(|| Hasher::new(Algorithm::Sha256));
     let hashed = Counted { inner: tar, hasher, count: 0 };

@@ -4,7 +4,6 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use nydus_convert_chunk::ordered::Pool;
 use nydus_convert_oci::nydus::REFERENCE_LAYER;
 use nydus_convert_oci::{Descriptor, Digest};
 use nydus_convert_rafs::{Blob, BlobName, Image, Tree};
@@ -16,9 +15,9 @@ use crate::error::Error;
 use crate::image::nydus::MAX_BOOTSTRAP;
 use crate::image::referred::is_referred;
 use crate::layer::failure::LayerFailure;
-use crate::options::{Layers, Resources, ToOciOptions};
+use crate::options::{Layers, ToOciOptions};
 use crate::report::{SCHEMA_VERSION, ToolReport, UnpackReport};
-use crate::run::{LayerLabel, Observer, Stop};
+use crate::run::{LayerLabel, Resources};
 use crate::to_oci::Run;
 use crate::to_oci::blob::OpenBlob;
 use crate::to_oci::layer::{LayerJob, RestoredTar, Restoring, restore};
@@ -50,9 +49,7 @@ impl UnpackFiles {
 pub fn unpack_layer(
     files: &UnpackFiles,
     out: Box<dyn Write + Send>,
-    resources: &Resources,
-    observer: &dyn Observer,
-    stop: &Stop,
+    run: &crate::Run<'_>,
 ) -> Result<UnpackReport, Error> {
     let name = files.name();
     let (mut source, bootstrap) = (Files::new(), files.read_bootstrap()?);
@@ -75,13 +72,12 @@ pub fn unpack_layer(
     let others =
         image.as_ref().map_or(Ok(Vec::new()), |image| files.others(&mut source, image, own.as_ref()))?;
     let sink = StreamSink::new(out);
-    let options = ToOciOptions {
-        layers: Layers::Plain,
-        resources: Resources { parallel_layers: std::num::NonZeroUsize::MIN, ..*resources },
-        ..ToOciOptions::default()
-    };
-    let pool = Pool::new(resources.jobs);
-    let run = Run { source: &source, sink: &sink, options: &options, pool, observer, stop };
+    let options = ToOciOptions { layers: Layers::Plain, ..ToOciOptions::default() };
+    // All of the memory is this layer's.
+    let resources = Resources { parallel_layers: std::num::NonZeroUsize::MIN, ..run.resources };
+    let crate::Run { observer, stop, pool, .. } = run;
+    let run =
+        Run { source: &source, sink: &sink, options: &options, resources, pool, observer: *observer, stop };
     let unnamed = placeholder(0);
     let job = LayerJob {
         blob: own.as_ref().unwrap_or(&unnamed),

@@ -39,12 +39,11 @@ pub(super) fn class(fs: &FsOptions) -> ChunkClass {
 }
 
 /// What else the blob of a layer depends on.
-pub(super) fn of_layers(options: &ToNydusOptions) -> String {
-    let ToNydusOptions { fs, replay, fidelity, prefetch, resources, .. } = options;
+pub(super) fn of_layers(options: &ToNydusOptions, max_layer_size: u64) -> String {
+    let ToNydusOptions { fs, replay, fidelity, prefetch, .. } = options;
     format!(
-        "{}\nreplay {replay:?} fidelity {fidelity:?} largest {}\nprefetch {:?}\n",
+        "{}\nreplay {replay:?} fidelity {fidelity:?} largest {max_layer_size}\nprefetch {:?}\n",
         class(fs),
-        resources.max_layer_size,
         prefetch.patterns()
     )
 }

@@ -36,6 +36,7 @@ use crate::layer::converted::{ConvertedLayer, LayerIdentity};
 use crate::layer::failure::LayerFailure;
 use crate::options::{Dedup, ReuseOptions, ToNydusOptions};
 use crate::report::ImageReport;
+use crate::run::Run;
 
 pub(crate) use below::Below;
 use error::ReuseError;
@@ -60,9 +61,9 @@ pub(crate) struct Reuse {
 }
 
 impl Reuse {
-    /// The store that the options name, if they name one.
-    pub fn new(options: &ToNydusOptions) -> Result<Option<Self>, ReuseError> {
-        let Some(store) = options.reuse.store.clone() else { return Ok(None) };
+    /// Of the run's store, if it has one.
+    pub fn new(options: &ToNydusOptions, run: &Run<'_>) -> Result<Option<Self>, ReuseError> {
+        let Some(store) = run.store.clone() else { return Ok(None) };
         let snapshot = match options.reuse.snapshot {
             Some(snapshot) => {
                 store.check_snapshot(snapshot)??;
@@ -73,7 +74,7 @@ impl Reuse {
         Ok(Some(Self {
             store,
             class: fingerprint::class(&options.fs),
-            fingerprint: fingerprint::of_layers(options),
+            fingerprint: fingerprint::of_layers(options, run.resources.max_layer_size),
             options: options.reuse.clone(),
             snapshot,
         }))

@@ -54,4 +54,17 @@ impl Stop {
             signal => Some(signal),
         }
     }
+
+    /// An error if something asked to stop.
+    pub(crate) fn check(&self) -> Result<(), Interrupted> {
+        self.requested().map_or(Ok(()), |signal| Err(Interrupted { signal }))
+    }
+}
+
+/// Something asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("interrupted")]
+pub(crate) struct Interrupted {
+    /// The signal.
+    pub signal: i32,
 }

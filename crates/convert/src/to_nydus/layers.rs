@@ -49,7 +49,7 @@ pub fn convert_layers(
     if run.form.is_chained() {
         return one_by_one(run, &jobs, keys, done, in_layer);
     }
-    let converted = side_by_side(&jobs, run.resources.parallel_layers, |job, give_up| {
+    let converted = side_by_side(&jobs, run.parallel_layers, |job, give_up| {
         let layer = LayerInput::Listed { layer: job.layer, key: &job.key };
         run.convert(&layer, &job.label, &Below::default(), give_up)
     });

@@ -11,8 +11,8 @@ mod streamed;
 mod variants;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::num::NonZeroUsize;
 
-use nydus_convert_chunk::ordered::Pool;
 use nydus_convert_oci::nydus;
 use nydus_convert_oci::{
     self as oci, Annotations, Blob, Config, Descriptor, DiffId, Digest, Index, Manifest, Reference, Sink,
@@ -31,53 +31,53 @@ use crate::report::{
     Action, ImageReport, LayerReport, LossReport, SCHEMA_VERSION, SharedReport, ToNydusReport, ToolReport,
 };
 use crate::reuse::Reuse;
-use crate::run::{Observer, Stop};
+use crate::run::Run;
 
 use layers::{convert_layers, identities};
 pub(crate) use merge::tree_of;
 pub use merge::{MergeError, merge};
-pub use streamed::to_nydus_stream;
+pub use streamed::{StreamedLayer, to_nydus_stream};
 
-/// Converts the image or index behind `source` and publishes the result in `sink`.
-///
-/// The names are for the report only. Whatever fails, the sink is dropped uncommitted.
+/// Converts the image or index behind `source` and publishes the result in `sink`. Whatever fails, the sink is dropped
+/// uncommitted.
 pub fn to_nydus(
-    (source, source_name): (&dyn Source, &Reference),
-    (sink, target_name): (Box<dyn Sink>, &Reference),
+    source: &dyn Source,
+    sink: Box<dyn Sink>,
     options: &ToNydusOptions,
-    observer: &dyn Observer,
-    stop: &Stop,
+    run: &Run<'_>,
 ) -> Result<ToNydusReport, Error> {
-    check_options(options)?;
+    check_options(options, run)?;
     let options = &options.effective();
-    let pool = Pool::new(options.resources.jobs);
-    let reuse = Reuse::new(options)?;
-    let run = layer_run((source, sink.as_ref(), reuse.as_ref()), options, &pool, observer, stop);
-    let mut conversion = Conversion::new(run, options);
+    let reuse = Reuse::new(options, run)?;
+    let layers = layer_run(source, sink.as_ref(), reuse.as_ref(), options, run);
+    let mut conversion = Conversion::new(layers, options);
     let root = conversion.convert(source.root(), 0)?;
-    let found = conversion.finish(source)?;
-    publish(root, found, (source_name, sink, target_name), reuse.as_ref(), stop)
+    let found = conversion.finish()?;
+    publish(root, found, source.name(), sink, reuse.as_ref())
 }
 
 /// What all layers share under these options.
 fn layer_run<'a>(
-    (source, sink, reuse): (&'a dyn Source, &'a dyn Sink, Option<&'a Reuse>),
+    source: &'a dyn Source,
+    sink: &'a dyn Sink,
+    reuse: Option<&'a Reuse>,
     options: &'a ToNydusOptions,
-    pool: &'a Pool,
-    observer: &'a dyn Observer,
-    stop: &'a Stop,
+    run: &'a Run<'a>,
 ) -> LayerRun<'a> {
+    let dedup = options.reuse.dedup;
     let form = match (options.oci_ref, options.tarfs) {
         (true, _) => Form::Referred(options.fs.chunk_size),
         (_, true) => Form::PlainTar(options.fs.chunk_size),
         _ => Form::Packed(Packed {
             fs: options.fs,
             fidelity: options.fidelity,
-            dictionary: options.chunk_dict.as_ref(),
-            dedup: options.reuse.dedup,
+            dictionary: run.dictionary.as_ref(),
+            dedup,
             reuse,
         }),
     };
+    // A layer must know what is below it.
+    let is_chained = dedup != Dedup::Layer;
     LayerRun {
         source,
         sink,
@@ -85,25 +85,23 @@ fn layer_run<'a>(
         replay: options.replay,
         prefetch: &options.prefetch,
         tmpdir: options.tmpdir.as_deref(),
-        resources: options.resources,
-        spare: Spare::new(options.resources.max_metadata),
-        pool,
-        observer,
-        stop,
+        spare: Spare::new(run.resources.max_metadata),
+        parallel_layers: if is_chained { NonZeroUsize::MIN } else { run.resources.parallel_layers },
+        run,
     }
 }
 
-/// Whether the options go together.
-fn check_options(options: &ToNydusOptions) -> Result<(), Error> {
+/// Whether the options go together, and with what is at hand.
+fn check_options(options: &ToNydusOptions, run: &Run<'_>) -> Result<(), Error> {
     options.fs.check()?;
-    if let Some(dictionary) = &options.chunk_dict {
+    if let Some(dictionary) = &run.dictionary {
         dictionary.check(&options.fs)?;
         if options.oci_ref {
             return Err(DictionaryError::Referred.into());
         }
     }
-    options.check_form()?;
-    options.check_reuse()?;
+    options.check_form(run.dictionary.is_some())?;
+    options.check_reuse(run.store.is_some(), run.dictionary.is_some())?;
     Ok(())
 }
 
@@ -111,26 +109,22 @@ fn check_options(options: &ToNydusOptions) -> Result<(), Error> {
 fn publish(
     root: Descriptor,
     (mut images, losses): (Vec<ImageReport>, Vec<LossReport>),
-    (source_name, sink, target_name): (&Reference, Box<dyn Sink>, &Reference),
+    source: &Reference,
+    sink: Box<dyn Sink>,
     reuse: Option<&Reuse>,
-    stop: &Stop,
 ) -> Result<ToNydusReport, Error> {
-    if let Some(signal) = stop.requested() {
-        return Err(Error::Interrupted { signal });
-    }
-    let (digest, media_type) = (root.digest, root.media_type.clone());
+    let (digest, media_type, target) = (root.digest, root.media_type.clone(), sink.name().clone());
     sink.commit(root)?;
     if let Some(reuse) = reuse {
         reuse.name_shared(&mut images)?;
-        let names = (images::pinned(target_name, digest), source_name.to_string());
-        reuse.remember(digest, names, data_blobs(&images))?;
+        reuse.remember(digest, (target.pinned(digest), source.to_string()), data_blobs(&images))?;
     }
     let snapshot = reuse.filter(|reuse| reuse.options.dedup == Dedup::Store).map(|reuse| reuse.snapshot);
     Ok(ToNydusReport {
         schema_version: SCHEMA_VERSION,
-        source: source_name.to_string(),
-        target: target_name.to_string(),
-        reference: images::pinned(target_name, digest),
+        source: source.to_string(),
+        target: target.to_string(),
+        reference: target.pinned(digest),
         digest: digest.to_string(),
         media_type,
         images,
@@ -184,15 +178,19 @@ impl<'a> Conversion<'a> {
     }
 
     /// What became of the images; an error if none is there that was asked for, or if too much was lost.
-    fn finish(self, source: &dyn Source) -> Result<(Vec<ImageReport>, Vec<LossReport>), Error> {
-        let Self { images, losses, options, .. } = self;
+    fn finish(self) -> Result<(Vec<ImageReport>, Vec<LossReport>), Error> {
+        let Self { images, losses, options, run, .. } = self;
         if !images.iter().any(|image| image.action != Action::Carried) {
             let wanted = options.platforms.to_string();
-            return Err(Error::from(ImageError::NoSuchPlatform { wanted, available: available(source)? }));
+            return Err(Error::from(ImageError::NoSuchPlatform {
+                wanted,
+                available: available(run.source)?,
+            }));
         }
         if options.fidelity == Fidelity::Strict && !losses.is_empty() {
             return Err(Error::NotFaithful { losses });
         }
+        run.run.proceed()?;
         Ok((images, losses))
     }
 
@@ -315,7 +313,7 @@ impl<'a> Conversion<'a> {
             FoundKind::Other => (Action::Carried, "is no image: carried along unchanged"),
         };
         let digest = found.descriptor.digest;
-        self.run.observer.note(&format!("{digest} {note}"));
+        self.run.run.observer.note(&format!("{digest} {note}"));
         copy_image(self.run.source, self.run.sink, &found.descriptor)?;
         self.images.push(ImageReport {
             platform: found.label(),
@@ -391,7 +389,7 @@ impl<'a> Conversion<'a> {
         image.prefetch = prefetch.entries(&image.tree);
         for pattern in prefetch.unknown(&image.tree) {
             let digest = found.descriptor.digest;
-            self.run.observer.note(&format!("{digest} has no {pattern} that could be fetched first"));
+            self.run.run.observer.note(&format!("{digest} has no {pattern} that could be fetched first"));
         }
     }
 

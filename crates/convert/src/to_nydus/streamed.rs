@@ -4,9 +4,8 @@
 //! other, without the layer being read again.
 
 use std::io::{self, Cursor, Read};
-use std::path::PathBuf;
+use std::num::NonZeroUsize;
 
-use nydus_convert_chunk::ordered::Pool;
 use nydus_convert_oci::{Blob, Compression, LayerSource, ManifestKind, Platform, Reference, Sink, Source};
 
 use super::layers::identities;
@@ -16,56 +15,58 @@ use crate::image::find as images;
 use crate::layer::failure::LayerFailure;
 use crate::layer::{LayerInput, LayerRun};
 use crate::layer_verbs::{StreamSource, VerbError};
-use crate::options::{Resources, ToNydusOptions};
+use crate::options::ToNydusOptions;
 use crate::report::ToNydusReport;
 use crate::reuse::{Below, Reuse};
-use crate::run::{LayerLabel, Observer, Stop};
+use crate::run::{LayerLabel, Run};
 
-/// Converts the image whose one layer is what `layer` gives, and publishes it in `sink`: as
-/// [`to_nydus`](crate::to_nydus) of an [`LayerSource`] for `platform`, but reading forward only, so the layer may be a
-/// pipe.
+/// A layer that comes as a stream.
+pub struct StreamedLayer<'a> {
+    /// Its bytes: a tar, plain or compressed.
+    pub stream: Box<dyn Read + Send>,
+    /// What it is called.
+    pub name: &'a Reference,
+    /// What the image around it is for.
+    pub platform: &'a Platform,
+}
+
+/// Converts the image whose one layer is `layer`, and publishes it in `sink`: as [`to_nydus`](crate::to_nydus) of an
+/// [`LayerSource`], but reading forward only, so the layer may be a pipe.
 ///
 /// # Errors
 /// Beside those of `to_nydus`: options under which a layer is read twice ([`ToNydusOptions::reads_once`]) are refused.
 pub fn to_nydus_stream(
-    (layer, source_name, platform): (Box<dyn Read + Send>, &Reference, &Platform),
-    (sink, target_name): (Box<dyn Sink>, &Reference),
+    layer: StreamedLayer<'_>,
+    sink: Box<dyn Sink>,
     options: &ToNydusOptions,
-    observer: &dyn Observer,
-    stop: &Stop,
+    run: &Run<'_>,
 ) -> Result<ToNydusReport, Error> {
-    check_options(options)?;
+    check_options(options, run)?;
     if !options.reads_once() {
         return Err(VerbError::ProvenStream.into());
     }
     let options = &options.effective();
-    let name = source_name.to_string();
+    let StreamedLayer { stream, name, platform } = layer;
     let in_layer = |failure| match failure {
         LayerFailure::Interrupted { signal } => Error::Interrupted { signal },
-        failure => VerbError::Layer { name: name.clone(), source: Box::new(failure) }.into(),
+        failure => VerbError::Layer { name: name.to_string(), source: Box::new(failure) }.into(),
     };
-    let (compression, layer) = detect(layer).map_err(|error| in_layer(LayerFailure::Input(error)))?;
-    let stream = StreamSource::new(layer);
-    let pool = Pool::new(options.resources.jobs);
-    let label = LayerLabel { platform: None, number: 1, count: 1, digest: name.clone(), size: 0 };
+    let (compression, stream) = detect(stream).map_err(|error| in_layer(LayerFailure::Input(error)))?;
+    let stream = StreamSource::new(stream);
+    let label = LayerLabel { platform: None, number: 1, count: 1, digest: name.to_string(), size: 0 };
     let input = LayerInput::Stream { placeholder: stream.root(), read: &|| stream.read_so_far() };
-    let reuse = Reuse::new(options)?;
-    let ends = (&stream as &dyn Source, sink.as_ref(), reuse.as_ref());
-    let run = layer_run(ends, options, &pool, observer, stop);
+    let reuse = Reuse::new(options, run)?;
+    let layers = layer_run(&stream, sink.as_ref(), reuse.as_ref(), options, run);
     // All of the memory is this layer's.
-    let resources = Resources { parallel_layers: std::num::NonZeroUsize::MIN, ..options.resources };
-    let converted = LayerRun { resources, ..run }
+    let converted = LayerRun { parallel_layers: NonZeroUsize::MIN, ..layers }
         .convert(&input, &label, &Below::default(), &|| false)
         .map_err(in_layer)?;
 
     let read = stream.read_so_far();
     let blob = Blob { digest: read.digest, size: read.size };
-    let source =
-        LayerSource::described(blob, compression, converted.diff_id, &PathBuf::from(&name), platform);
-    let mut conversion = Conversion::new(
-        layer_run((&source, sink.as_ref(), reuse.as_ref()), options, &pool, observer, stop),
-        options,
-    );
+    let source = LayerSource::described(blob, compression, converted.diff_id, name, platform);
+    let layers = layer_run(&source, sink.as_ref(), reuse.as_ref(), options, run);
+    let mut conversion = Conversion::new(layers, options);
     if let (_, ManifestKind::Image(manifest)) = ManifestKind::read(&source, source.root())? {
         let config = images::read_config(&source, &manifest)?;
         let keys = identities(&manifest, &config, options.reuse.dedup);
@@ -73,8 +74,8 @@ pub fn to_nydus_stream(
         conversion.done.extend(keys.into_iter().map(|key| (key, converted.clone())));
     }
     let root = conversion.convert(source.root(), 0)?;
-    let found = conversion.finish(&source)?;
-    publish(root, found, (source_name, sink, target_name), reuse.as_ref(), stop)
+    let found = conversion.finish()?;
+    publish(root, found, name, sink, reuse.as_ref())
 }
 
 /// How a stream is compressed, and the stream.

@@ -63,10 +63,7 @@ pub(super) fn restore(
     manifest: &Manifest,
 ) -> Result<(Restored, RestoredImage), Error> {
     let Some((blobs, bootstrap)) = manifest.nydus() else {
-        return Err(Error::from(ImageError::NotNydus {
-            reference: found.descriptor.digest.to_string(),
-            command: "to-oci",
-        }));
+        return Err(Error::from(ImageError::NotNydus { reference: found.descriptor.digest.to_string() }));
     };
     let config = images::read_config(run.source, manifest)?;
     let stored =
@@ -180,7 +177,7 @@ fn restore_layers(run: &Run<'_>, jobs: &[LayerJob<'_>]) -> Result<Vec<RestoredTa
         });
         places.push(place);
     }
-    let threads = run.options.resources.parallel_layers;
+    let threads = run.resources.parallel_layers;
     let restored = side_by_side(&unique, threads, |job, give_up| layer::restore(run, job, give_up));
     let restored = restored.map_err(|(number, failure)| {
         let label = unique.get(number).map(|job| (job.label.number, job.label.count, job.name()));

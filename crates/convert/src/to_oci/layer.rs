@@ -200,7 +200,7 @@ impl<'a> Restoring<'a> {
 
     /// Layers are made side by side; the threads left over help with one.
     fn threads(&self) -> NonZeroUsize {
-        let resources = &self.run.options.resources;
+        let resources = &self.run.resources;
         let share = resources.jobs.get() / resources.parallel_layers.get().min(self.job.label.count.max(1));
         NonZeroUsize::new(share).unwrap_or(NonZeroUsize::MIN)
     }
@@ -279,7 +279,7 @@ impl<'a> Restoring<'a> {
     /// Compresses a tar as asked for and puts it into the sink.
     pub fn compress(&self, tar: &mut dyn Read) -> Result<oci::Blob, LayerFailure> {
         let out = self.run.sink.blob()?;
-        let out = compress::compress(&self.run.pool, self.run.options.layers, tar, out)
+        let out = compress::compress(self.run.pool, self.run.options.layers, tar, out)
             .map_err(|error| self.stream_error(error))?;
         Ok(out.finish()?)
     }
@@ -294,7 +294,7 @@ impl<'a> Restoring<'a> {
         let TarSource::Chunks(blob) = from else { return self.with_blob(record.diff_id, then) };
         let tar = Record::parse(&record.tar, record.tar_size)?;
         let numbers = tar.slices().map(|slice| slice.chunk);
-        let chunks = blob.read_ahead(&self.run.pool, self.window_bytes(), numbers);
+        let chunks = blob.read_ahead(self.run.pool, self.window_bytes(), numbers);
         let payload = Payload::new(chunks, tar.slices());
         self.with_hashed(tar.rebuild(payload), record.diff_id, then)
     }
@@ -324,7 +324,7 @@ impl<'a> Restoring<'a> {
 
     /// Memory for chunks under way.
     pub fn window_bytes(&self) -> usize {
-        let resources = &self.run.options.resources;
+        let resources = &self.run.resources;
         resources.window_bytes / resources.parallel_layers
     }
 

@@ -27,40 +27,35 @@ use crate::image::find::{self as images, Content, Found, FoundKind};
 use crate::options::{Layers, ToOciOptions};
 use crate::remembered::{Origin, OriginIndex};
 use crate::report::{Restoration, RestoredImage, SCHEMA_VERSION, ToOciReport};
-use crate::run::{Observer, Stop};
+use crate::run::{Observer, Resources, Stop};
 
-/// Converts the Nydus image or index behind `source` back and publishes the result in `sink`.
-///
-/// The names are for the report only. Whatever fails, the sink is dropped uncommitted.
+/// Converts the Nydus image or index behind `source` back and publishes the result in `sink`. Whatever fails, the sink is
+/// dropped uncommitted.
 pub fn to_oci(
-    (source, source_name): (&dyn Source, &Reference),
-    (sink, target_name): (Box<dyn Sink>, &Reference),
+    source: &dyn Source,
+    sink: Box<dyn Sink>,
     options: &ToOciOptions,
-    observer: &dyn Observer,
-    stop: &Stop,
+    run: &crate::Run<'_>,
 ) -> Result<ToOciReport, Error> {
+    let crate::Run { resources, observer, stop, pool, .. } = run;
+    let shared = run;
     let run =
-        Run { source, sink: sink.as_ref(), options, pool: Pool::new(options.resources.jobs), observer, stop };
+        Run { source, sink: sink.as_ref(), options, resources: *resources, pool, observer: *observer, stop };
     let mut restoring = Restoring { run: &run, images: Vec::new() };
-    let restored = restoring.restore(source.root(), source_name, 0)?;
+    let restored = restoring.restore(source.root(), source.name(), 0)?;
     let images = restoring.images;
     if !images.iter().any(|image| image.action != Restoration::Carried) {
-        return Err(Error::from(ImageError::NotNydus {
-            reference: source_name.to_string(),
-            command: "to-oci",
-        }));
+        return Err(Error::from(ImageError::NotNydus { reference: source.name().to_string() }));
     }
-    if let Some(signal) = stop.requested() {
-        return Err(Error::Interrupted { signal });
-    }
+    shared.proceed()?;
     let (root, exact) = (restored.descriptor, restored.exact);
-    let (digest, media_type) = (root.digest, root.media_type.clone());
+    let (digest, media_type, target) = (root.digest, root.media_type.clone(), sink.name().clone());
     sink.commit(root)?;
     Ok(ToOciReport {
         schema_version: SCHEMA_VERSION,
-        source: source_name.to_string(),
-        target: target_name.to_string(),
-        reference: images::pinned(target_name, digest),
+        source: source.name().to_string(),
+        target: target.to_string(),
+        reference: target.pinned(digest),
         digest: digest.to_string(),
         media_type,
         exact,
@@ -73,7 +68,10 @@ pub(crate) struct Run<'a> {
     pub source: &'a dyn Source,
     pub sink: &'a dyn Sink,
     pub options: &'a ToOciOptions,
-    pub pool: Pool,
+    /// Bounds.
+    pub resources: Resources,
+    /// Who decompresses and compresses.
+    pub pool: &'a Pool,
     pub observer: &'a dyn Observer,
     pub stop: &'a Stop,
 }

@@ -52,10 +52,7 @@ fn forget_guessed_directories(tree: &mut Tree, merged: &Tree) {
 /// One layer from the bootstrap of the image.
 pub fn whole(run: &Run<'_>, found: &Found, manifest: &Manifest, image: &Image) -> Result<RestoredTar, Error> {
     let (Some(blob), digest) = (manifest.layers.last(), found.descriptor.digest) else {
-        return Err(Error::from(ImageError::NotNydus {
-            reference: found.descriptor.digest.to_string(),
-            command: "to-oci",
-        }));
+        return Err(Error::from(ImageError::NotNydus { reference: found.descriptor.digest.to_string() }));
     };
     let (platform, size) = (found.label(), found.descriptor.size);
     let label = LayerLabel { platform, number: 1, count: 1, digest: digest.to_string(), size };
@@ -95,7 +92,7 @@ fn make(
         .map(|blob| source_of(restoring, blob, own).map(Arc::new))
         .collect::<Result<Vec<_>, _>>()?;
     let requests = plan.files().flat_map(|file| requests(image, &sources, file));
-    let chunks = read_ahead(&restoring.run.pool, restoring.window_bytes(), requests);
+    let chunks = read_ahead(restoring.run.pool, restoring.window_bytes(), requests);
     let tar = Watched { inner: plan.read(Content { chunks, chunk: None, at: 0 }), restoring };
     let mut hashed = HashingReader::new(tar);
     let stored = restoring.compress(&mut hashed)?;

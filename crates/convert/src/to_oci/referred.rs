@@ -75,7 +75,7 @@ impl Restoring<'_> {
         then: impl FnOnce(&mut dyn io::Read) -> Result<T, LayerFailure>,
     ) -> Result<(T, DiffId, Compression), LayerFailure> {
         let stored = self.run.source.open(layer)?;
-        let limits = self.run.options.resources.stream_limits();
+        let limits = self.run.resources.stream_limits();
         let plain = decompress(stored, limits).map_err(|error| oci::Error::reading(layer.digest, error))?;
         let compression = plain.compression();
         let mut hashed = HashingReader::new(plain);

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::encoders::filter;
-use crate::support::library::{problems, to_nydus, to_oci};
+use crate::support::library::{problems, to_nydus_with, to_oci_with};
 use crate::support::oci::{Compression, Layer, Layout};
 use common::{Head, Tar, pax_body, record};
 use nydus_convert::rafs::ChunkSize;
@@ -309,11 +309,11 @@ fn resources() -> Resources {
 
 fn options(replay: Replay, fidelity: Fidelity, chunk_size: u64) -> ToNydusOptions {
     let fs = FsOptions { chunk_size: ChunkSize::new(chunk_size).unwrap(), ..FsOptions::default() };
-    ToNydusOptions { fs, fidelity, replay, resources: resources(), ..ToNydusOptions::default() }
+    ToNydusOptions { fs, fidelity, replay, ..ToNydusOptions::default() }
 }
 
 fn back(layers: Layers) -> ToOciOptions {
-    ToOciOptions { layers, resources: resources(), ..ToOciOptions::default() }
+    ToOciOptions { layers, ..ToOciOptions::default() }
 }
 
 /// Converts the layers and back, into directories below `dir`, and demands what the report promises; gives it, layer
@@ -323,15 +323,15 @@ fn there_and_back(dir: &Path, layers: Vec<Layer>, options: &ToNydusOptions) -> V
     let diff_ids: Vec<String> =
         layers.iter().map(|layer| format!("sha256:{}", crate::support::sha256_hex(&layer.tar))).collect();
     let written = Layout::of(layers).write(&source);
-    let report = to_nydus(&source, &nydus, options).unwrap();
+    let report = to_nydus_with(&source, &nydus, options, resources()).unwrap();
     let ways: Vec<WayBack> = report.images[0].layers.iter().map(|layer| layer.replay.way_back).collect();
     assert_eq!(problems(&nydus), [""; 0]);
-    let result = to_oci(&nydus, &restored, &back(Layers::Original));
+    let result = to_oci_with(&nydus, &restored, &back(Layers::Original), resources());
     if ways.contains(&WayBack::Tar) {
         let error = result.unwrap_err();
         assert_eq!(error.kind(), Kind::NotFaithful, "{error}");
         assert!(matches!(error, Error::Layer { .. }) && !restored.exists());
-        let report = to_oci(&nydus, &plain, &back(Layers::Plain)).unwrap();
+        let report = to_oci_with(&nydus, &plain, &back(Layers::Plain), resources()).unwrap();
         let layers = &report.images[0].layers;
         assert!(layers.iter().all(|layer| layer.exact_tar));
         assert_eq!(layers.iter().map(|layer| layer.diff_id.clone()).collect::<Vec<_>>(), diff_ids);
@@ -507,7 +507,9 @@ fn a_file_that_the_tar_does_not_hold_whole_is_an_error() {
             let target = dir.path().join("target");
             let layer = Layer { compression: Compression::None, ..Layer::new(&whole[..end]) };
             Layout::of([layer]).write(&source);
-            let error = to_nydus(&source, &target, &options(Replay::Auto, fidelity, chunk_size)).unwrap_err();
+            let error =
+                to_nydus_with(&source, &target, &options(Replay::Auto, fidelity, chunk_size), resources())
+                    .unwrap_err();
             let text = crate::support::library::chain(&error);
             assert_eq!(error.kind(), Kind::Failed, "{text}");
             assert!(text.contains("layer 1 of 1") && text.contains("/cut"), "{text}");

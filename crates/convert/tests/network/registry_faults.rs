@@ -14,7 +14,7 @@ use nydus_convert::oci::registry::{RegistryOptions, Retry};
 use nydus_convert::oci::{
     LayoutSink, LayoutSource, Reference, RegistrySink, RegistrySource, Sink, Source, copy_image,
 };
-use nydus_convert::{Error, Kind, Stop, ToNydusOptions, ToNydusReport, to_nydus};
+use nydus_convert::{Error, Kind, Resources, Run, Stop, ToNydusOptions, ToNydusReport, to_nydus};
 
 /// Quick tries, small parts: much happens in little time.
 fn hasty() -> RegistryOptions {
@@ -71,7 +71,9 @@ fn convert(from: &str, to: &str, options: &RegistryOptions) -> Result<ToNydusRep
     let (from, to) = (parse(from), parse(to));
     let opened = source(&from, options)?;
     let sink = sink(&to, options);
-    to_nydus((&opened, &from), (sink, &to), &ToNydusOptions::default(), &(), &Stop::new())
+    let stop = Stop::new();
+    let run = Run::new(Resources::default(), &(), &stop);
+    to_nydus(&opened, sink, &ToNydusOptions::default(), &run)
 }
 
 /// The digest that a name leads to; everything below it is there and is what it should be.
@@ -263,9 +265,9 @@ fn eight_at_once_into_one_layout() {
                 let from = parse(&format!("{host}/source/image:{}", number % 2 + 1));
                 let opened = source(&from, &hasty()).unwrap();
                 let sink = LayoutSink::create(target, Some(&name(number))).unwrap();
-                let to = parse(&format!("oci:{}:{}", target.display(), name(number)));
-                let (options, stop) = (ToNydusOptions::default(), Stop::new());
-                to_nydus((&opened, &from), (Box::new(sink), &to), &options, &(), &stop).unwrap();
+                let stop = Stop::new();
+                let run = Run::new(Resources::default(), &(), &stop);
+                to_nydus(&opened, Box::new(sink), &ToNydusOptions::default(), &run).unwrap();
             });
         }
     });

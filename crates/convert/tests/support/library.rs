@@ -6,42 +6,52 @@ use nydus_convert::oci::{
     LayoutSink, LayoutSource, Reference, RegistryOptions, RegistrySink, Sink, Source, copy_image,
 };
 use nydus_convert::{
-    Error, PlatformFilter, Resources, Stop, ToNydusOptions, ToNydusReport, ToOciOptions, ToOciReport,
+    Error, PlatformFilter, Resources, Run, Stop, ToNydusOptions, ToNydusReport, ToOciOptions, ToOciReport,
 };
 
-/// What a conversion works on: the source and its name, the sink and its name.
-struct Ends {
-    source: (LayoutSource, Reference),
-    sink: (LayoutSink, Reference),
-}
-
-impl Ends {
-    fn open(source: &Path, target: &Path) -> Ends {
-        let name = |dir: &Path| super::cli::latest(dir).parse::<Reference>().unwrap();
-        Ends {
-            source: (LayoutSource::open(source, Some("latest"), None).unwrap(), name(source)),
-            sink: (LayoutSink::create(target, Some("latest")).unwrap(), name(target)),
-        }
-    }
+fn open(source: &Path, target: &Path) -> (LayoutSource, Box<LayoutSink>) {
+    let source = LayoutSource::open(source, Some("latest"), None).unwrap();
+    (source, Box::new(LayoutSink::create(target, Some("latest")).unwrap()))
 }
 
 /// `nydus-convert to-nydus`.
 pub fn to_nydus(source: &Path, target: &Path, options: &ToNydusOptions) -> Result<ToNydusReport, Error> {
-    let Ends { source: (source, from), sink: (sink, to) } = Ends::open(source, target);
-    nydus_convert::to_nydus((&source, &from), (Box::new(sink), &to), options, &(), &Stop::new())
+    to_nydus_with(source, target, options, Resources::default())
+}
+
+/// `nydus-convert to-nydus`, within bounds.
+pub fn to_nydus_with(
+    source: &Path,
+    target: &Path,
+    options: &ToNydusOptions,
+    resources: Resources,
+) -> Result<ToNydusReport, Error> {
+    let (source, sink) = open(source, target);
+    nydus_convert::to_nydus(&source, sink, options, &Run::new(resources, &(), &Stop::new()))
 }
 
 /// `nydus-convert to-oci`.
 pub fn to_oci(source: &Path, target: &Path, options: &ToOciOptions) -> Result<ToOciReport, Error> {
-    let Ends { source: (source, from), sink: (sink, to) } = Ends::open(source, target);
-    nydus_convert::to_oci((&source, &from), (Box::new(sink), &to), options, &(), &Stop::new())
+    to_oci_with(source, target, options, Resources::default())
+}
+
+/// `nydus-convert to-oci`, within bounds.
+pub fn to_oci_with(
+    source: &Path,
+    target: &Path,
+    options: &ToOciOptions,
+    resources: Resources,
+) -> Result<ToOciReport, Error> {
+    let (source, sink) = open(source, target);
+    nydus_convert::to_oci(&source, sink, options, &Run::new(resources, &(), &Stop::new()))
 }
 
 /// What `nydus-convert check` finds wrong.
 pub fn problems(image: &Path) -> Vec<String> {
     let source = LayoutSource::open(image, Some("latest"), None).unwrap();
-    let name = super::cli::latest(image).parse().unwrap();
-    nydus_convert::check(&source, &name, &PlatformFilter::All, &Resources::default(), &()).unwrap().problems
+    let stop = Stop::new();
+    let run = Run::new(Resources::default(), &(), &stop);
+    nydus_convert::check(&source, &PlatformFilter::All, &run).unwrap().problems
 }
 
 /// An error and its causes on one line.

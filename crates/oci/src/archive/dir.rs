@@ -20,6 +20,7 @@ use crate::image::MAX_MANIFEST;
 use crate::layout::io_error;
 use crate::media_type;
 use crate::range::FileRange;
+use crate::reference::Reference;
 use crate::source::Source;
 use crate::verify::{VerifyError, VerifyingReader};
 
@@ -30,6 +31,7 @@ const MANIFEST: &str = "manifest.json";
 
 /// The image or index of a directory.
 pub struct DirSource {
+    name: Reference,
     dir: PathBuf,
     root: Descriptor,
 }
@@ -49,7 +51,10 @@ impl DirSource {
             Some(pin) if *pin != root.digest => {
                 Err(VerifyError::DigestMismatch { expected: *pin, actual: root.digest }.into())
             }
-            _ => Ok(Self { dir: dir.to_owned(), root }),
+            _ => {
+                let name = Reference::Dir { dir: dir.to_owned(), digest: pin.copied() };
+                Ok(Self { name, dir: dir.to_owned(), root })
+            }
         }
     }
 
@@ -74,6 +79,10 @@ impl DirSource {
 }
 
 impl Source for DirSource {
+    fn name(&self) -> &Reference {
+        &self.name
+    }
+
     fn root(&self) -> &Descriptor {
         &self.root
     }

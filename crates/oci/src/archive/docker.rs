@@ -22,7 +22,7 @@ use crate::image::{Config, Format, ImageError, MAX_CONFIG, Manifest};
 use crate::layout::{MAX_INDEX_FILE, io_error};
 use crate::media_type;
 use crate::range::FileRange;
-use crate::reference::RegistryName;
+use crate::reference::{Reference, RegistryName};
 use crate::source::Source;
 
 use super::members::{Members, read_small};
@@ -30,6 +30,7 @@ use super::{ArchiveError, Part, Parts, Unpacking};
 
 /// One image of an archive of `docker save`.
 pub struct DockerArchiveSource {
+    name: Reference,
     parts: Parts,
 }
 
@@ -57,11 +58,17 @@ impl DockerArchiveSource {
             name: "manifest.json".to_owned(),
             source,
         })?;
-        Ok(Self { parts: assemble(&members, find(path, &saved, name)?)? })
+        let parts = assemble(&members, find(path, &saved, name)?)?;
+        let name = Reference::DockerArchive { file: path.to_owned(), name: name.map(str::to_owned) };
+        Ok(Self { name, parts })
     }
 }
 
 impl Source for DockerArchiveSource {
+    fn name(&self) -> &Reference {
+        &self.name
+    }
+
     fn root(&self) -> &Descriptor {
         self.parts.root()
     }

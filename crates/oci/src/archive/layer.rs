@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -22,18 +22,21 @@ use crate::layout::io_error;
 use crate::media_type;
 use crate::platform::Platform;
 use crate::range::FileRange;
+use crate::reference::Reference;
 use crate::source::Source;
 
 use super::{ArchiveError, Part, Parts, Unpacking};
 
 /// An image of one layer.
 pub struct LayerSource {
+    name: Reference,
     parts: Parts,
 }
 
 impl LayerSource {
     /// The tar `file` as an image for `platform`. It is read once to learn its digests. A pipe is kept in a file.
     pub fn open(file: &Path, platform: &Platform, unpacking: &Unpacking) -> Result<Self, Error> {
+        let name = Reference::Tar { file: Some(file.to_owned()) };
         let opened = match File::open(file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(ArchiveError::NotFound { path: file.to_owned() }.into());
@@ -44,23 +47,24 @@ impl LayerSource {
             metadata if metadata.is_dir() => Err(ArchiveError::NotAFile { path: file.to_owned() }.into()),
             metadata if metadata.is_file() => {
                 let whole = FileRange::whole(opened).map_err(io_error("read", file))?;
-                Self::of_range(whole, file, platform, unpacking)
+                Self::of_range(whole, &name, platform, unpacking)
             }
-            _ => Self::spool(opened, file, platform, unpacking),
+            _ => Self::spool(opened, &name, platform, unpacking),
         }
     }
 
-    /// The tar that `stream` gives, kept in a file there; `name` is its name in messages.
+    /// The tar that `stream` gives, kept in a file there; `name` is what it is called.
     pub fn spool(
         mut stream: impl Read,
-        name: &Path,
+        name: &Reference,
         platform: &Platform,
         unpacking: &Unpacking,
     ) -> Result<Self, Error> {
         let dir = &unpacking.dir;
         let mut file = tempfile::tempfile_in(dir).map_err(io_error("create a file in", dir))?;
-        io::copy(&mut stream, &mut file).map_err(io_error("read", name))?;
-        Self::of_range(FileRange::whole(file).map_err(io_error("read", name))?, name, platform, unpacking)
+        let path = &PathBuf::from(name.to_string());
+        io::copy(&mut stream, &mut file).map_err(io_error("read", path))?;
+        Self::of_range(FileRange::whole(file).map_err(io_error("read", path))?, name, platform, unpacking)
     }
 
     /// A layer that was read and is gone: all of the image but its content.
@@ -68,7 +72,7 @@ impl LayerSource {
         layer: Blob,
         compression: Compression,
         diff_id: DiffId,
-        name: &Path,
+        name: &Reference,
         platform: &Platform,
     ) -> Self {
         let mut parts = HashMap::new();
@@ -102,18 +106,19 @@ impl LayerSource {
             other: serde_json::Map::new(),
         };
         let root = part(media_type::OCI_MANIFEST, manifest.to_json());
-        Self { parts: Parts { path: name.to_owned(), root, parts } }
+        let path = PathBuf::from(name.to_string());
+        Self { name: name.clone(), parts: Parts { path, root, parts } }
     }
 
     fn of_range(
         range: FileRange,
-        name: &Path,
+        name: &Reference,
         platform: &Platform,
         unpacking: &Unpacking,
     ) -> Result<Self, Error> {
         let in_stream = |error: io::Error| match error.downcast::<crate::DecompressError>() {
             Ok(error) => Error::from(error),
-            Err(error) => io_error("read", name)(error).into(),
+            Err(error) => io_error("read", &PathBuf::from(name.to_string()))(error).into(),
         };
         let mut stored = HashingReader::new(range.reader());
         let mut plain = decompress(&mut stored, unpacking.limits()).map_err(in_stream)?;
@@ -130,6 +135,10 @@ impl LayerSource {
 }
 
 impl Source for LayerSource {
+    fn name(&self) -> &Reference {
+        &self.name
+    }
+
     fn root(&self) -> &Descriptor {
         self.parts.root()
     }

@@ -10,6 +10,7 @@ use crate::layout::find::find_root;
 use crate::layout::index::IndexFile;
 use crate::layout::{LayoutError, MAX_INDEX_FILE, MAX_LAYOUT_FILE, NoLayout, check_marker};
 use crate::range::FileRange;
+use crate::reference::Reference;
 use crate::source::Source;
 use crate::verify::{VerifyError, VerifyingReader};
 
@@ -18,6 +19,7 @@ use super::{ArchiveError, Unpacking};
 
 /// One image or index of an OCI layout in a tar.
 pub struct OciArchiveSource {
+    name: Reference,
     members: Members,
     root: Descriptor,
 }
@@ -35,11 +37,17 @@ impl OciArchiveSource {
         let members = Members::open(file, unpacking)?;
         let index = read_index(&members)?;
         let root = find_root(file, &index, (name, pin), |entry| open_blob(&members, entry))?;
-        Ok(Self { members, root })
+        let file = file.to_owned();
+        let name = Reference::OciArchive { file, name: name.map(str::to_owned), digest: pin.copied() };
+        Ok(Self { name, members, root })
     }
 }
 
 impl Source for OciArchiveSource {
+    fn name(&self) -> &Reference {
+        &self.name
+    }
+
     fn root(&self) -> &Descriptor {
         &self.root
     }

@@ -9,7 +9,6 @@ use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::range::FileRange;
-use crate::source::Source;
 use crate::verify::{VerifyError, VerifyingReader};
 
 use super::ArchiveError;
@@ -51,19 +50,20 @@ impl Parts {
     }
 }
 
-impl Source for Parts {
-    fn root(&self) -> &Descriptor {
+/// As a [`Source`](crate::Source) does it.
+impl Parts {
+    pub fn root(&self) -> &Descriptor {
         &self.root
     }
 
-    fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, Error> {
+    pub fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, Error> {
         Ok(match self.part(descriptor)? {
             Part::Bytes(bytes) => Box::new(VerifyingReader::new(Cursor::new(Arc::clone(bytes)), descriptor)),
             Part::Range(range) => Box::new(VerifyingReader::new(range.reader(), descriptor)),
         })
     }
 
-    fn open_file(&self, descriptor: &Descriptor) -> Result<FileRange, Error> {
+    pub fn open_file(&self, descriptor: &Descriptor) -> Result<FileRange, Error> {
         let spool = |bytes: &[u8]| -> io::Result<FileRange> {
             let mut file = tempfile::tempfile()?;
             file.write_all(bytes)?;

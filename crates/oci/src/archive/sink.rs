@@ -14,6 +14,7 @@ use crate::layout::publish::{Publication, sync_dir};
 use crate::layout::staging::{Staged, Staging};
 use crate::layout::{LayoutError, io_error, marker};
 use crate::range::FileRange;
+use crate::reference::Reference;
 use crate::sink::{BlobWriter, Sink};
 use crate::ustar::{self, BLOCK, TRAILER};
 
@@ -29,6 +30,7 @@ use super::{ArchiveError, Unpacking};
 /// Until the commit, blobs are in a staging directory beside the archive. The archive appears whole, by its name being
 /// moved to it; dropping the sink leaves everything as it was.
 pub struct OciArchiveSink {
+    reference: Reference,
     file: PathBuf,
     name: Option<String>,
     existing: Option<Members>,
@@ -47,6 +49,8 @@ enum Content {
 impl OciArchiveSink {
     /// Begins an image under `name` in the archive `file`, which may not exist, be empty, or be an OCI layout in a tar.
     pub fn create(file: impl AsRef<Path>, name: Option<&str>) -> Result<Self, Error> {
+        let called = (file.as_ref().to_owned(), name.map(str::to_owned));
+        let reference = Reference::OciArchive { file: called.0, name: called.1, digest: None };
         // What a symbolic link leads to is replaced, not the link.
         let file = fs::canonicalize(&file).unwrap_or_else(|_| file.as_ref().to_owned());
         let dir = parent(&file);
@@ -56,7 +60,8 @@ impl OciArchiveSink {
         let existing = open_existing(&file, dir)?;
         let staging = Staging::create(dir)?;
         drop(lock);
-        Ok(Self { file, name: name.map(str::to_owned), existing, staging, made })
+        let name = name.map(str::to_owned);
+        Ok(Self { reference, file, name, existing, staging, made })
     }
 
     /// Publishes `root` under the sink's name. Whatever fails, the archive stays as it was.
@@ -86,6 +91,10 @@ impl OciArchiveSink {
 }
 
 impl Sink for OciArchiveSink {
+    fn name(&self) -> &Reference {
+        &self.reference
+    }
+
     fn blob(&self) -> Result<BlobWriter, Error> {
         Ok(BlobWriter::new(self.staging.upload()?))
     }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::descriptor::{Blob, Descriptor};
 use crate::error::Error;
+use crate::reference::Reference;
 use crate::sink::{BlobWriter, Sink};
 
 use super::index::IndexFile;
@@ -26,6 +27,7 @@ const MAX_TRIES: usize = 100;
 /// Until [`commit`](Self::commit), everything is in a staging directory inside the layout, and dropping the
 /// sink leaves the target exactly as it was; also a target that did not exist.
 pub struct LayoutSink {
+    reference: Reference,
     dir: PathBuf,
     name: Option<String>,
     // In this order: the staging directory is gone before the directories that were made for it.
@@ -60,7 +62,9 @@ impl LayoutSink {
         check_target(dir)?;
         let staging = Staging::create(dir)?;
         drop(lock);
-        Ok(Self { dir: dir.to_owned(), name: name.map(str::to_owned), staging, made })
+        let (dir, name) = (dir.to_owned(), name.map(str::to_owned));
+        let reference = Reference::Oci { dir: dir.clone(), name: name.clone(), digest: None };
+        Ok(Self { reference, dir, name, staging, made })
     }
 
     /// Publishes `root` under the sink's name: blobs first, `index.json` last. Whatever fails, the layout
@@ -139,6 +143,10 @@ impl LayoutSink {
 }
 
 impl Sink for LayoutSink {
+    fn name(&self) -> &Reference {
+        &self.reference
+    }
+
     fn blob(&self) -> Result<BlobWriter, Error> {
         Ok(BlobWriter::new(self.staging.upload()?))
     }

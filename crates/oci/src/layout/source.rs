@@ -8,6 +8,7 @@ use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::range::FileRange;
+use crate::reference::Reference;
 use crate::source::Source;
 use crate::verify::{VerifyError, VerifyingReader};
 
@@ -17,6 +18,7 @@ use super::{LayoutError, NoLayout, blob_path, has_marker, io_error};
 
 /// One image or index of a layout directory.
 pub struct LayoutSource {
+    name: Reference,
     dir: PathBuf,
     root: Descriptor,
 }
@@ -36,7 +38,8 @@ impl LayoutSource {
         let root = find_root(&dir, &index, (name, pin), |entry| {
             Ok(Box::new(VerifyingReader::new(open_blob(&dir, entry)?, entry)))
         })?;
-        Ok(Self { dir, root })
+        let name = Reference::Oci { dir: dir.clone(), name: name.map(str::to_owned), digest: pin.copied() };
+        Ok(Self { name, dir, root })
     }
 
     /// The file that holds `descriptor`'s content; its length is right.
@@ -46,6 +49,10 @@ impl LayoutSource {
 }
 
 impl Source for LayoutSource {
+    fn name(&self) -> &Reference {
+        &self.name
+    }
+
     fn root(&self) -> &Descriptor {
         &self.root
     }

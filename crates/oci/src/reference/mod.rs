@@ -174,6 +174,19 @@ const FOREIGN_TRANSPORTS: [&str; 6] =
     ["containers-storage", "docker-daemon", "ostree", "sif", "tarball", "atomic"];
 
 impl Reference {
+    /// The same with the digest that it led to.
+    pub fn pinned(&self, pin: Digest) -> String {
+        let mut pinned = self.clone();
+        match &mut pinned {
+            Self::Oci { digest, .. } | Self::OciArchive { digest, .. } | Self::Dir { digest, .. } => {
+                *digest = Some(pin);
+            }
+            // The others have no place for a digest of their own.
+            other => return format!("{other}@{pin}"),
+        }
+        pinned.to_string()
+    }
+
     /// The transport, as it is typed, without its colon.
     pub fn transport(&self) -> &'static str {
         match self {

@@ -16,7 +16,7 @@ use super::{download::into_io, referrers};
 use crate::descriptor::{Blob, Descriptor};
 use crate::error::Error;
 use crate::image::MAX_MANIFEST;
-use crate::reference::RegistryName;
+use crate::reference::{Reference, RegistryName};
 use crate::sink::{BlobWriter, Sink, Upload, copy_content};
 use crate::source::Source;
 use crate::transfer::is_manifest;
@@ -27,6 +27,7 @@ const WRITE_BUFFER: usize = 256 << 10;
 /// An image in the making. Until [`commit`](Sink::commit) the registry gets blobs only, which nothing names; its own
 /// housekeeping removes them if the image never comes.
 pub struct RegistrySink {
+    name: Reference,
     client: Arc<Client>,
     staging: PathBuf,
     /// The tag, or the digest the name has.
@@ -53,6 +54,7 @@ impl RegistrySink {
         let place = Rules::of(options)?.push(name)?;
         let client = Arc::new(Client::new(&place, options, scopes)?);
         Ok(Self {
+            name: Reference::Registry(name.clone()),
             uploads: Arc::new(Uploads::new(Arc::clone(&client), options.part)),
             client,
             staging: options.staging(),
@@ -120,6 +122,10 @@ fn refused(error: RegistryError) -> Tried {
 }
 
 impl Sink for RegistrySink {
+    fn name(&self) -> &Reference {
+        &self.name
+    }
+
     fn blob(&self) -> Result<BlobWriter, Error> {
         self.uploads.check()?;
         let file = tempfile::tempfile_in(&self.staging)

@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::image::{ImageError, MAX_CONFIG, MAX_MANIFEST};
 use crate::media_type as mt;
 use crate::range::FileRange;
-use crate::reference::RegistryName;
+use crate::reference::{Reference, RegistryName};
 use crate::source::Source;
 
 /// What is understood, at least well enough to say that it is not supported.
@@ -37,6 +37,7 @@ const ACCEPTED: [&str; 7] = [
 
 /// An image or index of a registry.
 pub struct RegistrySource {
+    name: Reference,
     client: Arc<Client>,
     options: RegistryOptions,
     root: Descriptor,
@@ -57,14 +58,16 @@ impl RegistrySource {
         let mut mirrors = Vec::new();
         for place in &places {
             match Self::open_mirror(place, options) {
-                Ok(source) => return Ok(source),
+                Ok(source) => return Ok(Self { name: Reference::Registry(name.clone()), ..source }),
                 Err(error) => mirrors.push(chain(&error)),
             }
         }
-        Self::open_at(&last, options, options.retry).map_err(|error| match mirrors.is_empty() {
-            true => error,
-            false => RegistryError::Mirrors { mirrors, source: Box::new(error) }.into(),
-        })
+        let opened =
+            Self::open_at(&last, options, options.retry).map_err(|error| match mirrors.is_empty() {
+                true => error,
+                false => RegistryError::Mirrors { mirrors, source: Box::new(error) }.into(),
+            })?;
+        Ok(Self { name: Reference::Registry(name.clone()), ..opened })
     }
 
     /// One try, there are others; and no word of what was given for the registry itself.
@@ -89,7 +92,8 @@ impl RegistrySource {
         let client = Arc::new(client.with_retry(options.retry));
         let small = Mutex::new(HashMap::from([(root.digest, Arc::new(bytes))]));
         let options = options.clone();
-        Ok(Self { client, options, root, small, files: Mutex::default(), begun: Begun::default() })
+        let name = Reference::Registry(name.clone());
+        Ok(Self { name, client, options, root, small, files: Mutex::default(), begun: Begun::default() })
     }
 
     fn small(&self, descriptor: &Descriptor) -> Result<Arc<Vec<u8>>, Error> {
@@ -158,6 +162,10 @@ impl RegistrySource {
 }
 
 impl Source for RegistrySource {
+    fn name(&self) -> &Reference {
+        &self.name
+    }
+
     fn root(&self) -> &Descriptor {
         &self.root
     }

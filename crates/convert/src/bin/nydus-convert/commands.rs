@@ -12,8 +12,9 @@ use nydus_convert::inspect::{InspectOptions, inspect};
 use nydus_convert::oci::Platform;
 use nydus_convert::rafs::EntryPath;
 use nydus_convert::{
-    CheckReport, Error, ImageError, PlatformFilter, RefusalReport, Restoration, SCHEMA_VERSION,
-    ToNydusReport, ToOciReport, ToolReport, check, open_nydus, to_nydus, to_nydus_stream, to_oci,
+    CheckReport, Error, ImageError, PlatformFilter, RefusalReport, Restoration, Run, SCHEMA_VERSION, Stop,
+    StreamedLayer, ToNydusReport, ToOciReport, ToolReport, check, open_nydus, to_nydus, to_nydus_stream,
+    to_oci,
 };
 use serde::Serialize;
 
@@ -48,12 +49,9 @@ pub fn run(command: Command) -> Result<ExitCode> {
 }
 
 fn run_to_nydus(args: &ToNydus) -> Result<ExitCode> {
-    let mut options = args.options()?;
-    options.chunk_dict = args
-        .chunk_dict
-        .as_deref()
-        .map(|text| open_dictionary(text, &args.registries.source()))
-        .transpose()?;
+    let options = args.options()?;
+    let dictionary = args.chunk_dict.as_deref();
+    let dictionary = dictionary.map(|text| open_dictionary(text, &args.registries.source())).transpose()?;
     // Before anything is made that an end without warning would leave behind.
     let stop = signals::stop_on_signals().context("cannot listen to signals")?;
     let (source_name, target_name) = (lower::reference(&args.source)?, lower::reference(&args.target)?);
@@ -63,19 +61,20 @@ fn run_to_nydus(args: &ToNydus) -> Result<ExitCode> {
         _ => lower::unnamed_platform(),
     };
     let observer = progress::display(&args.output);
-    options.reuse = args.reuse.lower(observer.as_ref())?;
+    let run = Run::new(args.bounds(), observer.as_ref(), &stop)
+        .with_store(args.reuse.open(observer.as_ref())?)
+        .with_dictionary(dictionary);
     let stream = if options.reads_once() { open_stream(&source_name)? } else { None };
     let result = match stream {
         Some(stream) => {
             let sink = open_sink(&target_name, &source_name, &args.registries.target())?;
-            let source = (stream, &source_name, &platform);
-            to_nydus_stream(source, (sink, &target_name), &options, observer.as_ref(), &stop)
+            let layer = StreamedLayer { stream, name: &source_name, platform: &platform };
+            to_nydus_stream(layer, sink, &options, &run)
         }
         None => {
             let source = open_source_for(&source_name, &args.registries.source(), &platform)?;
             let sink = open_sink(&target_name, &source_name, &args.registries.target())?;
-            let source = (source.as_ref(), &source_name);
-            to_nydus(source, (sink, &target_name), &options, observer.as_ref(), &stop)
+            to_nydus(source.as_ref(), sink, &options, &run)
         }
     };
     match &result {
@@ -165,8 +164,8 @@ fn run_to_oci(args: &ToOci) -> Result<ExitCode> {
     let source = open_source(&source_name, &args.registries.source())?;
     let sink = open_sink(&target_name, &source_name, &args.registries.target())?;
     let observer = progress::display(&args.output);
-    let report =
-        to_oci((source.as_ref(), &source_name), (sink, &target_name), &options, observer.as_ref(), &stop)?;
+    let run = Run::new(args.bounds(), observer.as_ref(), &stop);
+    let report = to_oci(source.as_ref(), sink, &options, &run)?;
     if let Some(file) = &args.digest_file {
         fs::write(file, &report.digest).with_context(|| format!("cannot write {}", file.display()))?;
     }
@@ -205,7 +204,9 @@ fn run_check(args: &Check) -> Result<ExitCode> {
     let observer = progress::display(&args.output);
     let platforms = lower::platforms(&args.platform)?;
     let resources = args.resources.lower(args.registry.common.max_zstd_window());
-    let report = check(source.as_ref(), &name, &platforms, &resources, observer.as_ref())?;
+    let stop = Stop::new();
+    let run = Run::new(resources, observer.as_ref(), &stop);
+    let report = check(source.as_ref(), &platforms, &run)?;
     if !args.output.quiet {
         summarise_check(&report);
     }
@@ -251,7 +252,7 @@ fn run_inspect(args: &Inspect) -> Result<ExitCode> {
         chunks: args.chunks,
         files: args.files,
     };
-    let report = inspect(source.as_ref(), &name, &options)?;
+    let report = inspect(source.as_ref(), &options)?;
     let mut out = io::BufWriter::new(stdout());
     let written = if args.json {
         serde_json::to_writer_pretty(&mut out, &report).map_err(io::Error::from).and_then(|()| writeln!(out))
@@ -266,7 +267,7 @@ fn run_inspect(args: &Inspect) -> Result<ExitCode> {
 }
 
 fn run_ls(args: &Look) -> Result<ExitCode> {
-    let image = open_image(args, "ls")?;
+    let image = open_image(args)?;
     let mut out = io::BufWriter::new(stdout());
     for listed in image.list(&path(args)?).map_err(Error::from)? {
         let line = if args.json { serde_json::to_string(&listed)? } else { listed.to_string() };
@@ -281,7 +282,7 @@ fn run_ls(args: &Look) -> Result<ExitCode> {
 }
 
 fn run_cat(args: &Look) -> Result<ExitCode> {
-    let image = open_image(args, "cat")?;
+    let image = open_image(args)?;
     match image.cat(&path(args)?, &mut stdout().lock()) {
         Err(ImageError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
         result => {
@@ -296,13 +297,13 @@ fn path(args: &Look) -> Result<EntryPath> {
     Ok(EntryPath::parse(raw.as_bytes()).map_err(UsageError::BadPath)?)
 }
 
-fn open_image(args: &Look, command: &'static str) -> Result<nydus_convert::NydusImage> {
+fn open_image(args: &Look) -> Result<nydus_convert::NydusImage> {
     let source = open_source(&lower::reference(&args.image)?, &args.registry.source())?;
     let platform = match &args.platform {
         Some(platform) => platform.parse().map_err(UsageError::BadPlatform)?,
         None => Platform::new("linux", std::env::consts::ARCH),
     };
-    Ok(open_nydus(source.as_ref(), &platform, command).map_err(Error::from)?)
+    Ok(open_nydus(source.as_ref(), &platform).map_err(Error::from)?)
 }
 
 fn run_man(dir: Option<&Path>) -> Result<ExitCode> {

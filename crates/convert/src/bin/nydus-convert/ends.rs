@@ -41,10 +41,8 @@ pub fn open_source_for(
     options: &RegistryOptions,
     platform: &Platform,
 ) -> Result<Box<dyn Source>> {
-    let name = reference.to_string();
-    let spool = |stream: Box<dyn Read + Send>| {
-        LayerSource::spool(stream, Path::new(&name), platform, &options.unpacking())
-    };
+    let spool =
+        |stream: Box<dyn Read + Send>| LayerSource::spool(stream, reference, platform, &options.unpacking());
     Ok(match reference {
         Reference::Dir { dir, digest } => {
             Box::new(DirSource::open(dir, digest.as_ref()).map_err(Error::from)?)

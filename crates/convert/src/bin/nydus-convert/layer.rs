@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use nydus_convert::layer_verbs::{
-    LayerBootstrap, PackLayerOptions, UnpackFiles, merge_layers, pack_layer, unpack_layer,
+    LayerBootstrap, NamedStream, PackLayerOptions, UnpackFiles, merge_layers, pack_layer, unpack_layer,
 };
 use nydus_convert::oci::StreamLimits;
-use nydus_convert::{ChunkDictionary, Error};
+use nydus_convert::{ChunkDictionary, Error, Run};
 use serde::Serialize;
 
 use crate::args::{Fidelity, Format, Output, Prefetch, Replay, Resources};
@@ -159,16 +159,16 @@ fn pack(args: &Pack) -> Result<ExitCode> {
         fidelity: args.fidelity.lower(),
         replay: args.replay.lower(),
         prefetch: args.prefetch.lower()?,
-        chunk_dict: args.dictionary()?,
         tmpdir: args.registry.common.tmpdir.clone(),
-        resources: args.resources.lower(args.registry.common.max_zstd_window()),
     };
     let stop = signals::stop_on_signals().context("cannot listen to signals")?;
     let target = args.target.open(&args.output)?;
     let observer = progress::display(&args.output);
-    let name = args.source.display().to_string();
-    let packed =
-        pack_layer((streams::open(&args.source)?, &name), target.open()?, &options, observer.as_ref(), &stop);
+    let resources = args.resources.lower(args.registry.common.max_zstd_window());
+    let run = Run::new(resources, observer.as_ref(), &stop).with_dictionary(args.dictionary()?);
+    let layer =
+        NamedStream { stream: streams::open(&args.source)?, name: &args.source.display().to_string() };
+    let packed = pack_layer(layer, target.open()?, &options, &run);
     match &packed {
         Err(Error::NotFaithful { losses }) => show_losses(losses, "cannot hold", false),
         Ok(report) => show_losses(&report.losses, "could not hold", args.output.quiet),
@@ -205,7 +205,8 @@ fn unpack(args: &Unpack) -> Result<ExitCode> {
     let target = args.target.open(&args.output)?;
     let observer = progress::display(&args.output);
     let resources = args.resources.lower(StreamLimits::DEFAULT_ZSTD_WINDOW);
-    let report = unpack_layer(&files, target.open_late()?, &resources, observer.as_ref(), &stop)?;
+    let run = Run::new(resources, observer.as_ref(), &stop);
+    let report = unpack_layer(&files, target.open_late()?, &run)?;
     let free = !target.is_stdout();
     target.publish()?;
     args.target.tell(&args.output, &report.diff_id, &report, free)?;

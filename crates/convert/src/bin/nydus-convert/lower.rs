@@ -7,7 +7,7 @@ use nydus_convert::oci::{Platform, PlatformError, Reference, ReferenceError};
 use nydus_convert::rafs::{FsVersion, PathError};
 use nydus_convert::{
     Compression, Fidelity, FsOptions, FsOptionsError, IndexForm, PlatformFilter, Prefetch, PrefetchError,
-    Replay, Resources, ReuseOptions, ToNydusOptions, ToOciOptions,
+    Replay, Resources, ToNydusOptions, ToOciOptions,
 };
 use thiserror::Error;
 
@@ -77,10 +77,7 @@ impl args::ToNydus {
             tarfs: self.tarfs,
             fidelity: self.fidelity.lower(),
             platforms: platforms(&self.platform)?,
-            // Opened like the source.
-            chunk_dict: None,
-            // Opened when somebody watches.
-            reuse: ReuseOptions::default(),
+            reuse: self.reuse.lower(),
             prefetch: self.prefetch.lower()?,
             replay: self.replay.lower(),
             index: match self.index {
@@ -89,9 +86,13 @@ impl args::ToNydus {
             },
             referrer: self.referrer,
             annotations: self.annotation.clone(),
-            resources: self.resources.lower(self.registries.common.max_zstd_window()),
             tmpdir: self.registries.common.tmpdir.clone(),
         })
+    }
+
+    /// The bounds asked for.
+    pub fn bounds(&self) -> Resources {
+        self.resources.lower(self.registries.common.max_zstd_window())
     }
 }
 
@@ -170,11 +171,12 @@ impl args::Replay {
 impl args::ToOci {
     /// The conversion asked for.
     pub fn options(&self) -> Result<ToOciOptions, UsageError> {
-        Ok(ToOciOptions {
-            layers: self.layers,
-            platforms: platforms(&self.platform)?,
-            resources: self.resources.lower(self.registries.common.max_zstd_window()),
-        })
+        Ok(ToOciOptions { layers: self.layers, platforms: platforms(&self.platform)? })
+    }
+
+    /// The bounds asked for.
+    pub fn bounds(&self) -> Resources {
+        self.resources.lower(self.registries.common.max_zstd_window())
     }
 }
 

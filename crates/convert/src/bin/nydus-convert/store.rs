@@ -62,20 +62,22 @@ impl StoreLocation {
 
 impl Reuse {
     /// Opens the store. One that was not asked for is done without where it cannot be had.
-    pub fn lower(&self, observer: &dyn Observer) -> Result<ReuseOptions> {
-        let dir = self.location.dir().filter(|_| !self.no_store);
-        let store = match dir.map(|dir| (ChunkStore::open(&dir), dir)) {
-            None => None,
-            Some((Ok(store), _)) => Some(store),
-            Some((Err(error), _)) if self.location.store.is_some() => return Err(Error::from(error).into()),
-            Some((Err(error), dir)) => {
+    pub fn open(&self, observer: &dyn Observer) -> Result<Option<ChunkStore>> {
+        let Some(dir) = self.location.dir().filter(|_| !self.no_store) else { return Ok(None) };
+        match ChunkStore::open(&dir) {
+            Ok(store) => Ok(Some(store)),
+            Err(error) if self.location.store.is_some() => Err(Error::from(error).into()),
+            Err(error) => {
                 let why = anyhow::Error::from(error);
                 observer.note(&format!("no chunk store in {}: {why:#}; --no-store says so", dir.display()));
-                None
+                Ok(None)
             }
-        };
-        Ok(ReuseOptions {
-            store,
+        }
+    }
+
+    /// What of earlier work is used.
+    pub fn lower(&self) -> ReuseOptions {
+        ReuseOptions {
             dedup: match self.dedup {
                 Scope::Layer => Dedup::Layer,
                 Scope::Image => Dedup::Image,
@@ -84,6 +86,6 @@ impl Reuse {
             max_blobs: self.dedup_max_blobs,
             min_saving: self.dedup_min_saving.unwrap_or_default(),
             snapshot: self.dedup_snapshot,
-        })
+        }
     }
 }

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use nydus_convert::layer_verbs::{PackLayerOptions, pack_layer};
-use nydus_convert::{ChunkDictionary, Error, FsOptions, LossReport, Resources};
+use nydus_convert::layer_verbs::{NamedStream, PackLayerOptions, pack_layer};
+use nydus_convert::{ChunkDictionary, Error, FsOptions, Resources, Run};
 
 use super::args::Create;
 use super::refusals::{self, Refusal};
-use super::result::Outcome;
+use super::result::{Outcome, warn};
 use crate::lower::UsageError;
 use crate::signals;
 use crate::streams::{self, Target};
@@ -43,16 +43,17 @@ pub fn run(args: &Create) -> Result<ExitCode> {
         fidelity: args.fidelity.lower(),
         replay: args.replay.lower(),
         prefetch,
-        chunk_dict: args.chunk_dict.as_deref().map(open_dictionary).transpose()?,
         tmpdir: None,
-        resources: Resources::default(),
     };
+    let dictionary = args.chunk_dict.as_deref().map(open_dictionary).transpose()?;
     let stop = signals::stop_on_signals().context("cannot listen to signals")?;
+    let run = Run::new(Resources::default(), &(), &stop).with_dictionary(dictionary);
     let target = Target::new(blob)?;
     // The target first: whoever reads from it and writes to the source opens them in any order.
     let out = target.open()?;
     let name = args.source.display().to_string();
-    let packed = pack_layer((streams::open(&args.source)?, &name), out, &options, &(), &stop);
+    let layer = NamedStream { stream: streams::open(&args.source)?, name: &name };
+    let packed = pack_layer(layer, out, &options, &run);
     if let Err(Error::NotFaithful { losses }) = &packed {
         warn(losses);
     }
@@ -81,11 +82,4 @@ fn open_dictionary(text: &str) -> Result<ChunkDictionary> {
     ChunkDictionary::of_bootstrap(Path::new(file))
         .map_err(Error::from)
         .with_context(|| format!("chunk dictionary {file}"))
-}
-
-/// Callers do not know of losses: they are told where people look.
-pub fn warn(losses: &[LossReport]) {
-    for loss in losses {
-        tracing::warn!("{}: {}", loss.path, loss.problem);
-    }
 }

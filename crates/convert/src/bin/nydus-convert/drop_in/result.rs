@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use nydus_convert::LossReport;
 use nydus_convert::rafs::{BlobName, Image};
 use serde::Serialize;
 
@@ -82,4 +83,11 @@ pub fn print_version() -> Result<ExitCode> {
     print_line("Profile: \tunknown")?;
     print_line("Rustc: \t\tunknown")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Callers do not know of losses: they are told where people look.
+pub fn warn(losses: &[LossReport]) {
+    for loss in losses {
+        tracing::warn!("{}: {}", loss.path, loss.problem);
+    }
 }

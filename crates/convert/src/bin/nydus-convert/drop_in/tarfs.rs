@@ -3,14 +3,13 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use nydus_convert::layer_verbs::{TarBootstrapOptions, bootstrap_of_tar};
+use nydus_convert::layer_verbs::{NamedStream, TarBootstrapOptions, bootstrap_of_tar};
 use nydus_convert::rafs::{BlobId, FsVersion};
-use nydus_convert::{Error, Resources};
+use nydus_convert::{Error, Resources, Run};
 
 use super::args::Create;
-use super::create::warn;
 use super::refusals::Refusal;
-use super::result::Outcome;
+use super::result::{Outcome, warn};
 use crate::{signals, streams};
 
 /// Makes the bootstrap over a plain tar, which is left where it is.
@@ -30,11 +29,11 @@ pub fn run(args: &Create) -> Result<ExitCode> {
         fidelity: args.fidelity.lower(),
         blob_id: blob_id.transpose().context("--blob-id")?,
         prefetch: super::read_patterns(policy)?,
-        resources: Resources::default(),
     };
     let stop = signals::stop_on_signals().context("cannot listen to signals")?;
     let name = args.source.display().to_string();
-    let made = bootstrap_of_tar((streams::open(&args.source)?, &name), &options, &stop);
+    let tar = NamedStream { stream: streams::open(&args.source)?, name: &name };
+    let made = bootstrap_of_tar(tar, &options, &Run::new(Resources::default(), &(), &stop));
     if let Err(Error::NotFaithful { losses }) = &made {
         warn(losses);
     }

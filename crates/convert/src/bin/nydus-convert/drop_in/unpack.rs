@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use nydus_convert::Resources;
 use nydus_convert::layer_verbs::{UnpackFiles, unpack_layer};
+use nydus_convert::{Resources, Run};
 
 use super::args::Unpack;
 use super::refusals::Refusal;
@@ -28,7 +28,7 @@ pub fn run(args: &Unpack) -> Result<ExitCode> {
         UnpackFiles { bootstrap: Some(bootstrap), blob: args.blob.clone(), blob_dir: args.blob_dir.clone() };
     let stop = signals::stop_on_signals().context("cannot listen to signals")?;
     let target = Target::new(&args.output)?;
-    unpack_layer(&files, target.open_late()?, &Resources::default(), &Notes, &stop)?;
+    unpack_layer(&files, target.open_late()?, &Run::new(Resources::default(), &Notes, &stop))?;
     target.publish()?;
     Ok(ExitCode::SUCCESS)
 }
