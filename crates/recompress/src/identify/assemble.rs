@@ -32,6 +32,9 @@ impl Identified {
 
     pub(super) fn new(members: &Members, verdict: &Verdict, tail: &[Piece], stored_len: u64) -> Self {
         let mut identified = Self::unknown();
+        if verdict.budget.is_spent() {
+            return identified;
+        }
         let classes: Vec<Class> = members.headers.iter().map(|header| Class::of(header)).collect();
         for choice in choices(verdict) {
             let mut assembler = Assembler { members, classes: &classes, verdict, choice, guessed: false };

@@ -1,5 +1,6 @@
 //! One method tried on the sample: encode, compare, stop at the first byte that differs.
 
+use super::budget::Budget;
 use super::sample::{Sample, SampledMember};
 use crate::encode::MemberEncoder;
 use crate::method::Method;
@@ -20,6 +21,7 @@ pub(super) struct Attempt<'a> {
     pub method: Method,
     sample: &'a Sample,
     tasks: &'a [Task<'a>],
+    budget: &'a Budget,
     /// The member being encoded.
     current: usize,
     encoder: Option<MemberEncoder<'a>>,
@@ -33,20 +35,23 @@ pub(super) struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    pub fn new(method: Method, sample: &'a Sample, tasks: &'a [Task<'a>]) -> Self {
+    pub fn new(method: Method, sample: &'a Sample, tasks: &'a [Task<'a>], budget: &'a Budget) -> Self {
         let (current, encoder, taken, compared, total) = (0, None, 0, 0, 0);
-        Self { method, sample, tasks, current, encoder, taken, compared, total, differs: None }
+        Self { method, sample, tasks, budget, current, encoder, taken, compared, total, differs: None }
     }
 
-    /// Goes on until `limit` plain bytes are encoded; whether all bytes so far are right.
+    /// Goes on until `limit` plain bytes are encoded; whether all bytes so far are right. Without budget they are not.
     pub fn advance(&mut self, limit: usize) -> bool {
         let mut out = Vec::new();
-        while self.total < limit && self.differs.is_none() {
+        while self.total < limit && self.differs.is_none() && !self.budget.is_spent() {
             let Some(task) = self.tasks.get(self.current) else { break };
             let plain = &self.sample.plain[task.member.plain.clone()];
-            let mut encoder =
-                self.encoder.take().unwrap_or_else(|| MemberEncoder::new(&self.method, task.flushes));
+            let mut encoder = self.encoder.take().unwrap_or_else(|| {
+                self.budget.encoder();
+                MemberEncoder::new(&self.method, task.flushes)
+            });
             let piece = &plain[self.taken..plain.len().min(self.taken + PIECE)];
+            self.budget.bytes(piece.len());
             encoder.write(piece, &mut out);
             self.taken += piece.len();
             self.total += piece.len();
@@ -62,7 +67,7 @@ impl<'a> Attempt<'a> {
                 self.current += 1;
             }
         }
-        self.differs.is_none()
+        self.differs.is_none() && !self.budget.is_spent()
     }
 
     fn compare(&mut self, out: &mut Vec<u8>, member: &SampledMember, whole: bool) {

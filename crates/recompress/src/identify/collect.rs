@@ -8,6 +8,7 @@
 //! A sample ends with the byte behind its last one: only then it is known that no member ends just there. So what is
 //! in it depends on the stream, not on the calls.
 
+use super::budget::Budget;
 use super::ending::TRAILER;
 use super::sample::{Class, Sample, SampledMember};
 use super::trial::{Trial, Verdict};
@@ -116,7 +117,10 @@ impl Sampler {
             self.late.pop();
         }
         for late in self.late {
-            verdict.classes.extend(Trial { sample: late.sample }.run().classes);
+            let budget = std::mem::replace(&mut verdict.budget, Budget::limited());
+            let late = Trial { sample: late.sample }.run_within(None, budget);
+            verdict.classes.extend(late.classes);
+            verdict.budget = late.budget;
         }
         Some(verdict)
     }

@@ -13,6 +13,7 @@
 
 mod assemble;
 mod attempt;
+mod budget;
 mod candidates;
 mod collect;
 mod ending;

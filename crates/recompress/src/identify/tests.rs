@@ -224,3 +224,29 @@ fn what_is_no_member() {
         assert!(identifier.finish(None).candidates.is_empty(), "{bytes:?}");
     }
 }
+
+/// Bytes in which no encoder finds anything: all look alike.
+fn noise(length: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed;
+    let step = |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    (0..length).map(step).collect()
+}
+
+#[test]
+fn further_classes_share_a_budget() {
+    let none = Flushes::default();
+    let stream = |classes: u8, length: usize| -> Vec<u8> {
+        let of_class = |class: u8| member(&go(6), &none, class, 255, &noise(length, class.into()));
+        (0..classes).flat_map(of_class).collect()
+    };
+    // As tools write them.
+    for (classes, length) in [(2, 300_000), (3, 100_000), (4, 20_000), (12, 500)] {
+        assert!(!found(&stream(classes, length), 4 << 20).is_empty(), "{classes} {length}");
+    }
+    assert_eq!(found(&stream(32, 130_000), 4 << 20), Vec::<String>::new());
+    // However short they are.
+    assert!(found(&stream(33, 1), 4 << 20).is_empty());
+}

@@ -5,6 +5,7 @@
 //! ```
 
 use super::attempt::{Attempt, Task};
+use super::budget::Budget;
 use super::candidates::candidates;
 use super::sample::{Class, Sample, SampledMember};
 use super::shape::Shape;
@@ -21,6 +22,9 @@ const MAX_OF_FAMILY: usize = 8;
 
 /// Methods kept for one class; a last round over the families may exceed it.
 pub(super) const MAX_METHODS: usize = 24;
+
+/// Classes of members in a sample. Known encoders and tools write a dozen different headers; more are no habit of any.
+const MAX_CLASSES: usize = 32;
 
 /// Full blocks that make a match a proof of the family.
 const ENOUGH_BLOCKS: u64 = 2;
@@ -42,6 +46,8 @@ pub struct Verdict {
     pub(super) flushes: Vec<(u64, Flushes)>,
     /// Members before this number were seen in whole.
     pub(super) seen: u64,
+    /// What is left for the classes of further samples; spent, nothing is known of the stream.
+    pub(super) budget: Budget,
 }
 
 /// What was found for members with the same header traits.
@@ -64,10 +70,16 @@ pub(super) enum Beyond {
 impl Trial {
     /// Tries the encoders: some hundredths to tenths of a second.
     pub fn run(self) -> Verdict {
+        self.run_within(Some(&Budget::unlimited()), Budget::limited())
+    }
+
+    /// The same, with `budget` for all classes but the first, which may have one of its own.
+    pub(super) fn run_within(self, first: Option<&Budget>, budget: Budget) -> Verdict {
         let sample = &self.sample;
         let whole = sample.members.iter().filter(|member| member.whole);
         let seen = whole.map(|member| member.index + 1).max().unwrap_or(0);
-        let mut verdict = Verdict { classes: Vec::new(), flushes: Vec::new(), seen };
+        budget.earn(sample.plain.len());
+        let mut verdict = Verdict { classes: Vec::new(), flushes: Vec::new(), seen, budget };
         if sample.overflow {
             return verdict;
         }
@@ -79,8 +91,15 @@ impl Trial {
             .map(|(member, shape)| shape.flushes(member.plain.len() as u64))
             .collect();
         for member in &sample.members {
-            if verdict.classes.iter().all(|known| known.class != member.class) {
-                verdict.classes.push(judge(member.class, sample, &shapes, &flushes));
+            if verdict.classes.iter().any(|known| known.class == member.class) {
+                continue;
+            }
+            let budget = first.filter(|_| verdict.classes.is_empty()).unwrap_or(&verdict.budget);
+            let judged = judge(member.class, sample, (&shapes, &flushes), budget);
+            verdict.classes.push(judged);
+            if verdict.budget.is_spent() || verdict.classes.len() > MAX_CLASSES {
+                verdict.budget.spend();
+                return verdict;
             }
         }
         let listed = sample.members.iter().zip(flushes).filter(|(member, _)| member.whole);
@@ -97,7 +116,12 @@ fn shape(member: &SampledMember, sample: &Sample) -> Shape {
     Shape::of(&sample.stored[member.deflate.clone()], until)
 }
 
-fn judge(class: Class, sample: &Sample, shapes: &[Shape], flushes: &[Flushes]) -> ClassVerdict {
+fn judge(
+    class: Class,
+    sample: &Sample,
+    (shapes, flushes): (&[Shape], &[Flushes]),
+    budget: &Budget,
+) -> ClassVerdict {
     let members = || sample.members.iter().zip(shapes).zip(flushes).filter(|((m, _), _)| m.class == class);
     let tasks: Vec<Task> = members().map(|((member, _), flushes)| Task { member, flushes }).collect();
     let mut merged = Shape::default();
@@ -112,7 +136,7 @@ fn judge(class: Class, sample: &Sample, shapes: &[Shape], flushes: &[Flushes]) -
     let flushed = tasks.iter().any(|task| *task.flushes != Flushes::default());
     let mut found = Vec::new();
     for family in candidates(&merged, class, block, flushed) {
-        found.push(survivors(family, sample, &tasks, &merged));
+        found.push(survivors(family, sample, &tasks, (&merged, budget)));
         if merged.full_blocks >= ENOUGH_BLOCKS && found.last().is_some_and(|methods| !methods.is_empty()) {
             break;
         }
@@ -138,7 +162,12 @@ fn in_turn(families: Vec<Vec<Method>>) -> Vec<Method> {
 
 /// The first method of the family that reproduces the sample, then others that may turn out to be right where it does
 /// not: they reproduce the start of the sample.
-fn survivors(family: Vec<Method>, sample: &Sample, tasks: &[Task], shape: &Shape) -> Vec<Method> {
+fn survivors(
+    family: Vec<Method>,
+    sample: &Sample,
+    tasks: &[Task],
+    (shape, budget): (&Shape, &Budget),
+) -> Vec<Method> {
     let (mut found, mut wrong): (Vec<Method>, Vec<Attempt>) = (Vec::new(), Vec::new());
     // Random or empty stretches look alike to all, so a winner means little without blocks that tell.
     let proven = shape.full_blocks >= ENOUGH_BLOCKS;
@@ -147,7 +176,7 @@ fn survivors(family: Vec<Method>, sample: &Sample, tasks: &[Task], shape: &Shape
         if found.len() >= MAX_OF_FAMILY || found.first().is_some_and(excluded) {
             continue;
         }
-        let mut attempt = Attempt::new(method, sample, tasks);
+        let mut attempt = Attempt::new(method, sample, tasks, budget);
         // All of the sample, also of independent blocks: a stream of another family with flushes at the same places may agree
         // with most of them.
         if attempt.advance(START) && (!found.is_empty() || attempt.advance(usize::MAX)) {
@@ -156,7 +185,7 @@ fn survivors(family: Vec<Method>, sample: &Sample, tasks: &[Task], shape: &Shape
             wrong.push(attempt);
         }
     }
-    if found.is_empty() { with_cuts(&wrong, sample, tasks) } else { found }
+    if found.is_empty() { with_cuts(&wrong, sample, tasks, budget) } else { found }
 }
 
 /// Whether two methods agree so often that a sample may not tell them apart: another release, or the next level.
@@ -179,7 +208,7 @@ fn are_siblings(one: &Method, other: &Method) -> bool {
 }
 
 /// Go's encoder with a cut of its caller's writes near the place where the best attempt went wrong.
-fn with_cuts(wrong: &[Attempt], sample: &Sample, tasks: &[Task]) -> Vec<Method> {
+fn with_cuts(wrong: &[Attempt], sample: &Sample, tasks: &[Task], budget: &Budget) -> Vec<Method> {
     // Without a byte of data that is right there is no reason to believe in the level. The earliest of equals.
     let best = wrong.iter().rev().filter(|attempt| attempt.differs.is_some_and(|at| at > (0, 1024)));
     let Some(best) = best.max_by_key(|attempt| attempt.differs) else { return Vec::new() };
@@ -193,7 +222,7 @@ fn with_cuts(wrong: &[Attempt], sample: &Sample, tasks: &[Task]) -> Vec<Method> 
         let cuts = Cuts::At([position].into());
         let method = Method::Go { level: *level, release: *release, cuts };
         // Cuts count from the start of each member: the others must not mind.
-        if Attempt::new(method.clone(), sample, tasks).advance(usize::MAX) {
+        if Attempt::new(method.clone(), sample, tasks, budget).advance(usize::MAX) {
             return vec![method];
         }
     }
