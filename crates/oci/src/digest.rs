@@ -255,6 +255,16 @@ impl<W: Write> HashingWriter<W> {
     pub fn finish(self) -> (W, Digest, u64) {
         (self.inner, self.hasher.finish(), self.count)
     }
+
+    /// The writer.
+    pub(crate) const fn get_ref(&self) -> &W {
+        &self.inner
+    }
+
+    /// Bytes that passed so far.
+    pub(crate) const fn count(&self) -> u64 {
+        self.count
+    }
 }
 
 impl<W: Write> Write for HashingWriter<W> {

@@ -36,3 +36,6 @@ pub const MAX_CHUNKS_PER_FILE: usize = 1 << 24;
 pub const MAX_CHUNK_INFORMATION: u64 = 24 << 24;
 /// Sections of one blob: readers of the table of contents read the last 4096 bytes only, which hold 28 entries.
 pub const MAX_TOC_ENTRIES: usize = 28;
+
+/// Names in the targets of symbolic links that are followed while a tree grows, beside one for each byte of the tree.
+pub const FREE_STEPS: u64 = 1 << 25;

@@ -1,6 +1,6 @@
 //! What an inode carries besides its content.
 
-use std::collections::BTreeMap;
+use crate::named::{IntoIter, Named};
 
 /// A point in time as seconds and nanoseconds since the epoch. Negative seconds are times before 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
@@ -57,32 +57,32 @@ impl DeviceNumber {
 
 /// Extended attributes: full name (`user.mime_type`) to raw value, sorted by name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Xattrs(BTreeMap<Vec<u8>, Vec<u8>>);
+pub struct Xattrs(Named<Box<[u8]>>);
 
 impl Xattrs {
     /// No attributes.
     pub const fn new() -> Self {
-        Self(BTreeMap::new())
+        Self(Named::new())
     }
 
     /// Sets an attribute; a later value replaces an earlier one.
     pub fn insert(&mut self, name: Vec<u8>, value: Vec<u8>) {
-        self.0.insert(name, value);
+        self.0.insert(&name, value.into());
     }
 
     /// The value of an attribute.
     pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
-        self.0.get(name).map(Vec::as_slice)
+        self.0.get(name).map(AsRef::as_ref)
     }
 
     /// Removes an attribute.
     pub fn remove(&mut self, name: &[u8]) -> Option<Vec<u8>> {
-        self.0.remove(name)
+        self.0.remove(name).map(<[u8]>::into_vec)
     }
 
     /// Names and values in order of the names' bytes.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
-        self.0.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))
+        self.0.iter().map(|(name, value)| (name, value.as_ref()))
     }
 
     /// Number of attributes.
@@ -92,28 +92,42 @@ impl Xattrs {
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.len() == 0
     }
 }
 
 impl FromIterator<(Vec<u8>, Vec<u8>)> for Xattrs {
     fn from_iter<I: IntoIterator<Item = (Vec<u8>, Vec<u8>)>>(pairs: I) -> Self {
-        Self(pairs.into_iter().collect())
+        let mut xattrs = Self::new();
+        xattrs.extend(pairs);
+        xattrs
     }
 }
 
 impl Extend<(Vec<u8>, Vec<u8>)> for Xattrs {
     fn extend<I: IntoIterator<Item = (Vec<u8>, Vec<u8>)>>(&mut self, pairs: I) {
-        self.0.extend(pairs);
+        pairs.into_iter().for_each(|(name, value)| self.insert(name, value));
     }
 }
 
 impl IntoIterator for Xattrs {
     type Item = (Vec<u8>, Vec<u8>);
-    type IntoIter = std::collections::btree_map::IntoIter<Vec<u8>, Vec<u8>>;
+    type IntoIter = XattrsIntoIter;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+        XattrsIntoIter(self.0.into_iter())
+    }
+}
+
+/// Names and values of extended attributes, taken.
+#[derive(Debug)]
+pub struct XattrsIntoIter(IntoIter<Box<[u8]>>);
+
+impl Iterator for XattrsIntoIter {
+    type Item = (Vec<u8>, Vec<u8>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(|(name, value)| (name.into_vec(), value.into_vec()))
     }
 }
 

@@ -138,7 +138,7 @@ impl LayerTree {
         target: &EntryPath,
         metadata: Metadata,
     ) -> Result<(), TreeError> {
-        match self.tree.resolve(target)? {
+        match self.tree.resolve_counted(target)? {
             Some(id) if self.tree.directory(id).is_some() => {
                 Err(TreeError::LinkToDirectory { path: path.clone(), target: target.clone() })
             }
@@ -172,10 +172,10 @@ impl LayerTree {
         let links = std::mem::take(&mut self.links);
         let mut kept = Vec::with_capacity(links.len());
         for mut link in links {
-            if self.tree.resolve(&link.path)? != Some(link.placeholder) {
+            if self.tree.resolve_counted(&link.path)? != Some(link.placeholder) {
                 continue;
             }
-            let target = self.tree.resolve(&link.target)?;
+            let target = self.tree.resolve_counted(&link.target)?;
             link.forward =
                 target.filter(|id| self.tree.directory(*id).is_none() && !self.pending.contains_key(id));
             kept.push(link);
@@ -211,7 +211,7 @@ pub fn overlay(
     let LayerTree { tree: mut upper, links, .. } = upper;
     let mut outside = Vec::new();
     for link in &links {
-        let below = base.resolve(&link.target)?.filter(|id| base.directory(*id).is_none());
+        let below = base.resolve_counted(&link.target)?.filter(|id| base.directory(*id).is_none());
         match below {
             Some(id) => outside.push((&link.path, id)),
             None if link.forward.is_some() => {}

@@ -5,7 +5,6 @@
 //! Paths are resolved as an extracting program inside the root would: symbolic links in the middle of a path are
 //! followed, scoped to the root, and the last component is not.
 
-mod children;
 mod sweep;
 mod walk;
 
@@ -16,8 +15,8 @@ use thiserror::Error;
 pub use self::sweep::Renumbering;
 pub use self::walk::WalkEntry;
 
-use self::children::Children;
 use self::sweep::{weight_of, weight_of_name};
+use crate::named::Named;
 use crate::{ChunkRef, DeviceNumber, EntryPath, Metadata, display_bytes, limits};
 
 /// Names an inode of one tree.
@@ -70,7 +69,7 @@ pub enum InodeKind {
 /// The children of a directory.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Directory {
-    children: Children,
+    children: Named<InodeId>,
     /// Whether no source describes this directory: it exists because something lies below it. Over a lower layer such
     /// a directory changes nothing.
     pub implicit: bool,
@@ -79,17 +78,17 @@ pub struct Directory {
 impl Directory {
     /// A directory without children.
     pub const fn new(implicit: bool) -> Self {
-        Self { children: Children::new(), implicit }
+        Self { children: Named::new(), implicit }
     }
 
     /// A child by name.
     pub fn get(&self, name: &[u8]) -> Option<InodeId> {
-        self.children.get(name)
+        self.children.get(name).copied()
     }
 
     /// Names and children in order of the names' bytes.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], InodeId)> + ExactSizeIterator {
-        self.children.iter()
+        self.children.iter().map(|(name, id)| (name, *id))
     }
 
     /// Number of children.
@@ -132,6 +131,12 @@ pub enum TreeError {
     /// More inodes than the arena can number.
     #[error("more than {} files in one tree", u32::MAX)]
     TooManyInodes,
+    /// Links that lead through links again and again.
+    #[error("{}: the symbolic links on the way to all entries have too many names to follow", shorten(path))]
+    TooManySteps {
+        /// The path that was resolved.
+        path: EntryPath,
+    },
     /// More memory than the tree may take.
     #[error("names, attributes and directories take more than {limit} bytes of memory")]
     TooLarge {
@@ -157,6 +162,9 @@ pub struct Tree {
     inodes: Vec<Inode>,
     /// See [`Tree::weight`].
     weight: usize,
+    /// Bytes of all inodes that were ever added, and names of links' targets that were followed while the tree grew.
+    grown: u64,
+    followed: u64,
     limit: usize,
 }
 
@@ -173,7 +181,7 @@ impl Tree {
             metadata: Metadata::implicit_directory(),
             kind: InodeKind::Directory(Directory::new(true)),
         };
-        Self { weight: weight_of(&root), inodes: vec![root], limit: usize::MAX }
+        Self { weight: weight_of(&root), inodes: vec![root], grown: 0, followed: 0, limit: usize::MAX }
     }
 
     /// The root directory.
@@ -224,7 +232,9 @@ impl Tree {
     /// Adds an inode that no name leads to yet.
     pub fn add(&mut self, inode: Inode) -> Result<InodeId, TreeError> {
         let id = u32::try_from(self.inodes.len()).map_err(|_| TreeError::TooManyInodes)?;
-        self.weight += weight_of(&inode);
+        let weight = weight_of(&inode);
+        self.weight += weight;
+        self.grown += weight as u64;
         if self.weight > self.limit {
             return Err(TreeError::TooLarge { limit: self.limit });
         }
@@ -256,7 +266,7 @@ impl Tree {
     /// Takes all names out of a directory.
     pub fn clear_children(&mut self, directory: InodeId) {
         if let Some(directory) = self.directory_mut(directory) {
-            directory.children = Children::new();
+            directory.children = Named::new();
         }
     }
 
@@ -269,15 +279,35 @@ impl Tree {
     pub fn resolve(&self, path: &EntryPath) -> Result<Option<InodeId>, TreeError> {
         let Some(name) = path.file_name() else { return Ok(Some(self.root())) };
         let parent = path.parent().unwrap_or_default();
-        Ok(match self.find_directory(&parent)? {
+        Ok(match self.find_directory(&parent)?.0 {
             Found::Directory(id) => self.directory(id).and_then(|directory| directory.get(name)),
             Found::Missing { .. } => None,
         })
     }
 
+    /// As [`Tree::resolve`], for a tree that is being made: what links cost is counted.
+    pub(crate) fn resolve_counted(&mut self, path: &EntryPath) -> Result<Option<InodeId>, TreeError> {
+        let Some(name) = path.file_name() else { return Ok(Some(self.root())) };
+        Ok(match self.find_counted(&path.parent().unwrap_or_default())? {
+            Found::Directory(id) => self.directory(id).and_then(|directory| directory.get(name)),
+            Found::Missing { .. } => None,
+        })
+    }
+
+    /// As [`Tree::find_directory`]. An entry of half a kilobyte can lead through 80,000 names; what all may is in proportion
+    /// to the tree.
+    fn find_counted(&mut self, path: &EntryPath) -> Result<Found, TreeError> {
+        let (found, steps) = self.find_directory(path)?;
+        self.followed += steps;
+        if steps > 0 && self.followed > limits::FREE_STEPS + self.grown {
+            return Err(TreeError::TooManySteps { path: path.clone() });
+        }
+        Ok(found)
+    }
+
     /// The inode that a program finds that opens `path`: all links are followed, a last one too.
     pub fn resolve_all(&self, path: &EntryPath) -> Result<Option<InodeId>, TreeError> {
-        Ok(match self.find_directory(path)? {
+        Ok(match self.find_directory(path)?.0 {
             Found::Directory(id) => Some(id),
             // The walk stops at the first name that is no directory; if it is the last one, it may be a file.
             Found::Missing { last, rest, .. } => match rest.as_slice() {
@@ -336,7 +366,7 @@ impl Tree {
 
     /// The directory at `path`, links followed, made if it is missing.
     pub(crate) fn make_directory(&mut self, path: &EntryPath) -> Result<InodeId, TreeError> {
-        let (mut at, mut depth, rest) = match self.find_directory(path)? {
+        let (mut at, mut depth, rest) = match self.find_counted(path)? {
             Found::Directory(id) => return Ok(id),
             Found::Missing { last, depth, rest } => (last, depth, rest),
         };
@@ -355,8 +385,10 @@ impl Tree {
         Ok(at)
     }
 
-    /// Follows `path` to a directory, through symbolic links, never above the root.
-    fn find_directory(&self, path: &EntryPath) -> Result<Found, TreeError> {
+    /// Follows `path` to a directory, through symbolic links, never above the root. Says how many names there were in the
+    /// links' targets, too.
+    fn find_directory(&self, path: &EntryPath) -> Result<(Found, u64), TreeError> {
+        let mut steps = 0;
         let mut stack = vec![self.root()];
         let mut pending: VecDeque<Vec<u8>> = path.components().map(<[u8]>::to_vec).collect();
         let mut followed = 0;
@@ -381,12 +413,14 @@ impl Tree {
                     let parts = parts.filter(|part| !part.is_empty() && *part != b".");
                     for part in parts.rev() {
                         pending.push_front(part.to_vec());
+                        steps += 1;
                     }
                 }
                 _ => {
                     pending.push_front(name);
                     if !pending.iter().any(|name| name == b"..") {
-                        return Ok(Found::Missing { last: at, depth: stack.len(), rest: pending.into() });
+                        let rest = pending.into();
+                        return Ok((Found::Missing { last: at, depth: stack.len(), rest }, steps));
                     }
                     pending = cancel_parents(pending);
                 }
@@ -395,7 +429,7 @@ impl Tree {
                 return Err(TreeError::TooDeep { path: path.clone() });
             }
         }
-        Ok(Found::Directory(stack.last().copied().unwrap_or(self.root())))
+        Ok((Found::Directory(stack.last().copied().unwrap_or(self.root())), steps))
     }
 
     /// Every inode that some name leads to, with its link count, in the order in which they were added.
@@ -565,6 +599,24 @@ mod tests {
         tree.insert(&path("b"), symlink("a")).unwrap();
         assert!(matches!(tree.resolve_all(&path("a")), Err(TreeError::SymlinkLoop { .. })));
         assert!(matches!(tree.insert(&path("a/f"), file(1)), Err(TreeError::SymlinkLoop { .. })));
+    }
+
+    #[test]
+    fn steps_through_links_are_bounded() {
+        let mut tree = Tree::new();
+        let deep = "d/".repeat(1000);
+        tree.insert(&path(&deep), directory(0)).unwrap();
+        for number in 0..39 {
+            let target = format!("{deep}{}s{}", "../".repeat(1000), number + 1);
+            tree.insert(&path(&format!("s{number}")), symlink(&target)).unwrap();
+        }
+        tree.insert(&path("s39"), symlink(".")).unwrap();
+        // 78,000 names for each.
+        let placed = (0..10_000).take_while(|n| tree.insert(&path(&format!("s0/f{n}")), file(*n)).is_ok());
+        assert!((100..1000).contains(&placed.count()));
+        let error = tree.insert(&path("s0/f"), file(1)).unwrap_err();
+        assert!(matches!(error, TreeError::TooManySteps { .. }), "{error}");
+        assert!(tree.insert(&path("f"), file(1)).is_ok());
     }
 
     #[test]

@@ -58,6 +58,14 @@ pub enum ImageError {
         /// What it is.
         what: &'static str,
     },
+    /// Paths that are far longer than the tree.
+    #[error(
+        "the list of the image's files takes more than {limit} bytes of memory; ls prints it without keeping it"
+    )]
+    TooManyPaths {
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// A Nydus image that contradicts itself.
     #[error(transparent)]
     Nydus(#[from] NydusError),
@@ -72,6 +80,7 @@ impl ImageError {
         match self {
             Self::Oci(error) => error.kind().into(),
             Self::Nydus(_) => Kind::NotFaithful,
+            Self::TooManyPaths { .. } => Kind::Resources,
             Self::Output(error) => ErrorKind::of_io(error).into(),
             Self::NoSuchPlatform { .. } | Self::NestedIndex { .. } | Self::NotNydus { .. } => Kind::Source,
             Self::NoSuchFile { .. } | Self::NotARegularFile { .. } | Self::NotForTheKernel { .. } => {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use nydus_convert_rafs::{EntryPath, Image, InodeId, InodeKind, Tree};
 
 use super::report::{ChunkPlace, InodeCounts, InspectedFile};
+use crate::image::ImageError;
 use crate::image::list::list_tree;
 
 /// Counts the files of an image.
@@ -30,8 +31,14 @@ pub(super) fn count(image: &Image) -> InodeCounts {
     counts
 }
 
-/// Every name with the chunks behind it, in the order of the paths.
-pub(super) fn list(image: &Image) -> Vec<InspectedFile> {
+/// Bytes that the list of files may take beside twice the tree.
+const FREE: usize = 48 << 20;
+
+/// Every name with the chunks behind it, in the order of the paths. Each has all of its path, which in deep trees is far more
+/// than the tree has.
+pub(super) fn list(image: &Image) -> Result<Vec<InspectedFile>, ImageError> {
+    let limit = image.tree.weight().saturating_mul(2).saturating_add(FREE);
+    let mut left = limit;
     list_tree(&image.tree, EntryPath::root(), image.tree.root())
         .map(|(id, listed)| {
             let chunks = match &image.tree.inode(id).kind {
@@ -40,7 +47,10 @@ pub(super) fn list(image: &Image) -> Vec<InspectedFile> {
                 }
                 _ => Vec::new(),
             };
-            InspectedFile { listed, chunks }
+            left = left
+                .checked_sub(size_of::<InspectedFile>() + listed.path.len())
+                .ok_or(ImageError::TooManyPaths { limit })?;
+            Ok(InspectedFile { listed, chunks })
         })
         .collect()
 }

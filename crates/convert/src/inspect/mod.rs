@@ -140,7 +140,7 @@ fn describe_file_system(
         chunks: uses.total(),
         prefetch,
         blobs: described,
-        files: options.files.then(|| files::list(&image)),
+        files: options.files.then(|| files::list(&image)).transpose()?,
     })
 }
 

@@ -175,6 +175,11 @@ pub enum LayerFailure {
     GivenUp,
 }
 
+/// Whether an entry would cost too much, rather than being wrong.
+pub(crate) const fn is_too_much(error: &TreeError) -> bool {
+    matches!(error, TreeError::TooLarge { .. } | TreeError::TooManySteps { .. })
+}
+
 impl LayerFailure {
     /// An entry that has no place.
     pub(crate) fn at(path: &EntryPath, source: TreeError) -> Self {
@@ -213,7 +218,7 @@ impl LayerFailure {
             Self::DiffId { .. } => Kind::NotFaithful,
             Self::Write(WriteError::Io { source, .. }) => ErrorKind::of_io(source).into(),
             Self::Interrupted { signal } => Kind::Interrupted(*signal),
-            Self::Tree(TreeError::TooLarge { .. }) => Kind::Resources,
+            Self::Tree(error) | Self::Entry { source: error, .. } if is_too_much(error) => Kind::Resources,
             Self::Thread(_) | Self::TooMuchContent { .. } | Self::TooMuchMetadata { .. } => Kind::Resources,
             Self::Tar(_) | Self::Tree(_) | Self::Entry { .. } | Self::ShortContent { .. } => Kind::Failed,
             Self::Write(_) | Self::Compress(_) | Self::Bootstrap(_) | Self::GivenUp => Kind::Failed,

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 
 use nydus_convert_rafs::{
     Blob, BlobName, ChunkDigest, ChunkRef, ChunkSize, ChunkTable, Compressor, Digester, Image, InodeKind,
-    OverlayError, Tree, TreeError, limits, overlay,
+    OverlayError, Tree, limits, overlay,
 };
 use thiserror::Error;
 
 use crate::kind::Kind;
 use crate::layer::converted::MergeLayer;
+use crate::layer::failure::is_too_much;
 
 /// Why layers do not make an image.
 #[derive(Debug, Error)]
@@ -34,7 +35,7 @@ impl MergeError {
     /// What sort of failure this is.
     pub(crate) const fn kind(&self) -> Kind {
         match self {
-            Self::Overlay { source: OverlayError::Tree(TreeError::TooLarge { .. }), .. } => Kind::Resources,
+            Self::Overlay { source: OverlayError::Tree(error), .. } if is_too_much(error) => Kind::Resources,
             Self::Overlay { .. } | Self::TooManyBlobs { .. } => Kind::Failed,
         }
     }

@@ -8,6 +8,7 @@
 //! ```
 //! Readers stop at `image/image.boot`, so it comes first.
 
+use std::cell::Cell;
 use std::io::{self, Read, Write};
 
 use flate2::write::GzEncoder;
@@ -35,6 +36,18 @@ const MAX_NAME: usize = 100;
 /// Plain bytes that a bootstrap layer can hold beside the bootstrap and the origin record: other tools add a
 /// copy of each blob's chunk information.
 const MAX_OTHER_CONTENT: u64 = 4 << 30;
+/// Bytes that are read of a bootstrap however few are stored.
+const FREE: u64 = 64 << 20;
+/// Bytes that are read beyond that for each stored byte. Bootstraps shrink to a tenth, of nothing but empty files to a
+/// twentieth.
+const RATIO: u64 = 64;
+/// Bytes that are read at once.
+const PIECE: u64 = 1 << 20;
+
+/// The most that is read of a bootstrap when so many bytes of its layer were.
+const fn most(stored: u64) -> u64 {
+    FREE.saturating_add(stored.saturating_mul(RATIO))
+}
 
 /// What is wrong with a bootstrap layer.
 #[derive(Debug, Error)]
@@ -73,6 +86,14 @@ pub enum BootstrapError {
         /// The path, escaped.
         path: String,
     },
+    /// Bytes that compress to nothing: no bootstrap.
+    #[error("\"{path}\" in the bootstrap layer has {size} bytes, far more than is stored of them")]
+    OutOfProportion {
+        /// The file, escaped.
+        path: String,
+        /// Its length in bytes.
+        size: u64,
+    },
     /// More bytes than the caller allows.
     #[error("\"{path}\" in the bootstrap layer has {size} bytes; at most {limit} are read")]
     TooLarge {
@@ -110,7 +131,9 @@ impl BootstrapError {
             | Self::NotAFile { .. }
             | Self::NotATar { .. }
             | Self::Truncated { .. } => ErrorKind::Verification,
-            Self::BadFile { .. } | Self::TooLarge { .. } => ErrorKind::ResourceLimit,
+            Self::BadFile { .. } | Self::TooLarge { .. } | Self::OutOfProportion { .. } => {
+                ErrorKind::ResourceLimit
+            }
             Self::Io(error) => ErrorKind::of_io(error),
         }
     }
@@ -127,8 +150,10 @@ pub struct StoredBootstrap {
 
 /// Writes a bootstrap layer. The bytes are a function of the names and contents of its files.
 pub struct BootstrapWriter<W: Write> {
-    tar: HashingWriter<GzEncoder<HashingWriter<W>>>,
+    tar: PlainTar<W>,
 }
+
+type PlainTar<W> = HashingWriter<GzEncoder<HashingWriter<W>>>;
 
 impl<W: Write> BootstrapWriter<W> {
     /// Begins a layer in `out` with a bootstrap of `size` bytes, which `content` writes.
@@ -157,8 +182,12 @@ impl<W: Write> BootstrapWriter<W> {
             return Err(BootstrapError::BadFile { name: name.to_owned(), size });
         }
         self.tar.write_all(&ustar::header(name, b'0', 0o444, size))?;
-        let mut counted = Counted { out: &mut self.tar, count: 0 };
-        content(&mut counted)?;
+        let mut counted = Counted { out: &mut self.tar, count: 0, is_out_of_proportion: false };
+        let written = content(&mut counted);
+        if counted.is_out_of_proportion {
+            return Err(BootstrapError::OutOfProportion { path: name.to_owned(), size });
+        }
+        written?;
         let actual = counted.count;
         if actual != size {
             return Err(BootstrapError::WrongSize { name: name.to_owned(), expected: size, actual });
@@ -179,16 +208,21 @@ impl<W: Write> BootstrapWriter<W> {
     }
 }
 
-struct Counted<'a, W> {
-    out: &'a mut W,
+/// Counts the bytes of a file, and stops where no reader would go on.
+struct Counted<'a, W: Write> {
+    out: &'a mut PlainTar<W>,
     count: u64,
+    is_out_of_proportion: bool,
 }
 
 impl<W: Write> Write for Counted<'_, W> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         let n = self.out.write(buf)?;
         self.count += n as u64;
-        Ok(n)
+        // Half of what is read: how far the encoder is behind, readers do not know.
+        let stored = self.out.get_ref().get_ref().count();
+        self.is_out_of_proportion |= self.count > most(stored) / 2;
+        if self.is_out_of_proportion { Err(io::ErrorKind::InvalidData.into()) } else { Ok(n) }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -213,6 +247,8 @@ pub struct Bootstrap {
 /// has been said. Neither the bootstrap nor a record of ours may have more than `limit` bytes.
 pub fn read_bootstrap(layer: impl Read, limit: u64) -> Result<Bootstrap, BootstrapError> {
     let all = MAX_OTHER_CONTENT.saturating_add(limit.saturating_mul(3));
+    let stored = Cell::new(0);
+    let layer = Stored { inner: layer, count: &stored };
     let mut tar = Tar { plain: HashingReader::new(decompress(layer, all)?), offset: 0 };
     let (mut found, mut legacy, mut origin, mut layers) = (None, None, None, None);
     while let Some(entry) = tar.next()? {
@@ -241,11 +277,26 @@ pub fn read_bootstrap(layer: impl Read, limit: u64) -> Result<Bootstrap, Bootstr
         if size > limit {
             return Err(BootstrapError::TooLarge { path: path(), size, limit });
         }
-        *slot = Some(tar.content(size)?);
+        let content = tar.content(size, &stored)?;
+        *slot = Some(content.ok_or_else(|| BootstrapError::OutOfProportion { path: path(), size })?);
     }
     let diff_id = tar.finish()?;
     let bytes = found.or(legacy).ok_or(BootstrapError::Missing)?;
     Ok(Bootstrap { bytes, origin, layers, diff_id })
+}
+
+/// Counts the stored bytes.
+struct Stored<'a, R> {
+    inner: R,
+    count: &'a Cell<u64>,
+}
+
+impl<R: Read> Read for Stored<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buffer)?;
+        self.count.set(self.count.get() + n as u64);
+        Ok(n)
+    }
 }
 
 /// A tar being read, block by block.
@@ -280,16 +331,23 @@ impl<R: Read> Tar<R> {
         Ok(filled)
     }
 
-    /// The next `size` bytes and the padding behind them. The memory grows with what really arrives.
-    fn content(&mut self, size: u64) -> Result<Vec<u8>, BootstrapError> {
+    /// The next `size` bytes and the padding behind them; none if so few stored bytes cannot mean it. The memory grows with
+    /// what really arrives.
+    fn content(&mut self, size: u64, stored: &Cell<u64>) -> Result<Option<Vec<u8>>, BootstrapError> {
         let mut bytes = Vec::new();
-        let n = (&mut self.plain).take(size).read_to_end(&mut bytes)? as u64;
-        self.offset += n;
-        if n < size {
-            return Err(BootstrapError::Truncated { offset: self.offset });
+        while (bytes.len() as u64) < size {
+            let piece = PIECE.min(size - bytes.len() as u64);
+            let n = (&mut self.plain).take(piece).read_to_end(&mut bytes)? as u64;
+            self.offset += n;
+            if n < piece {
+                return Err(BootstrapError::Truncated { offset: self.offset });
+            }
+            if bytes.len() as u64 > most(stored.get()) {
+                return Ok(None);
+            }
         }
         self.pass(padding_after(size))?;
-        Ok(bytes)
+        Ok(Some(bytes))
     }
 
     fn skip(&mut self, size: u64) -> Result<(), BootstrapError> {

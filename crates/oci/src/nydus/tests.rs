@@ -1,5 +1,5 @@
 #![allow(clippy::unwrap_used)]
-use std::io::Read;
+use std::io::{self, Read};
 
 use serde_json::json;
 
@@ -144,6 +144,18 @@ fn hostile_layers() {
     assert!(matches!(too_large, BootstrapError::TooLarge { size: 1001, limit: 1000, .. }));
     assert_eq!(too_large.kind(), ErrorKind::ResourceLimit);
     assert!(matches!(error(&[b'x'; 1024]), BootstrapError::NotATar { offset: 0 }));
+    let empty = archive(&[("image/image.boot", T::Regular, &vec![0; 80 << 20])]);
+    assert_eq!(read_bootstrap(&empty[..], 1 << 30).unwrap().bytes.len(), 80 << 20);
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    io::Write::write_all(&mut encoder, &empty).unwrap();
+    let bomb = read_bootstrap(&encoder.finish().unwrap()[..], 1 << 30).unwrap_err();
+    assert!(
+        matches!(bomb, BootstrapError::OutOfProportion { .. }) && bomb.kind() == ErrorKind::ResourceLimit
+    );
+    // What nobody would read is not written.
+    let zeros = |out: &mut dyn io::Write| (0..40).try_for_each(|_| out.write_all(&[0; 1 << 20]));
+    let written = BootstrapWriter::new(Vec::new(), 40 << 20, zeros).err().unwrap();
+    assert!(matches!(written, BootstrapError::OutOfProportion { .. }));
     let good = archive(&[("image/image.boot", T::Regular, &[1; 700])]);
     for cut in [100, 512, 1000, 1300, 1535] {
         assert!(matches!(error(&good[..cut]), BootstrapError::Truncated { .. }), "{cut}");

@@ -1,8 +1,8 @@
 //! All names of a tree, one after another.
 
-use super::children::Iter;
 use super::{Inode, InodeId, Tree};
 use crate::EntryPath;
+use crate::named::Iter;
 
 /// One name met by [`Tree::walk`].
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ impl Tree {
     pub fn walk_from(&self, path: EntryPath, start: InodeId) -> impl Iterator<Item = WalkEntry<'_>> {
         let mut start = Some((path, start));
         // The directories on the way, each with the names that are still to come.
-        let mut open: Vec<(EntryPath, Iter<'_>)> = Vec::new();
+        let mut open: Vec<(EntryPath, Iter<'_, InodeId>)> = Vec::new();
         std::iter::from_fn(move || {
             let (path, id) = match start.take() {
                 Some(start) => start,
@@ -41,11 +41,11 @@ impl Tree {
 }
 
 /// The next name of the innermost directory that has one.
-fn next_of(open: &mut Vec<(EntryPath, Iter<'_>)>) -> Option<(EntryPath, InodeId)> {
+fn next_of(open: &mut Vec<(EntryPath, Iter<'_, InodeId>)>) -> Option<(EntryPath, InodeId)> {
     loop {
         let (path, names) = open.last_mut()?;
         if let Some((name, id)) = names.next() {
-            return Some((path.join(name), id));
+            return Some((path.join(name), *id));
         }
         open.pop();
     }

@@ -264,7 +264,7 @@ pub struct Resources {
     /// Refuse layers that unpack to more than this [default: 256GiB]
     #[arg(long, value_name = "SIZE", value_parser = values::size, env = "NYDUS_CONVERT_MAX_LAYER_SIZE")]
     pub max_layer_size: Option<u64>,
-    /// Memory for names, attributes and directories beyond what the sizes of the layers allow [default: 64MiB]
+    /// Memory for names, attributes and directories beyond what the sizes of the layers allow [default: 48MiB]
     #[arg(long, value_name = "SIZE", value_parser = values::size, env = "NYDUS_CONVERT_MAX_METADATA")]
     pub max_metadata: Option<u64>,
 }
