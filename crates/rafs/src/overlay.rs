@@ -169,7 +169,11 @@ impl LayerTree {
 
     /// Ends the layer: links that a later entry replaced are forgotten, links to a later entry of the layer get it.
     pub fn finish(&mut self) -> Result<(), TreeError> {
-        let links = std::mem::take(&mut self.links);
+        let mut links = std::mem::take(&mut self.links);
+        if !links.is_empty() {
+            let names = self.tree.link_counts();
+            links.retain(|link| names.get(link.placeholder.index()).is_some_and(|names| *names > 0));
+        }
         let mut kept = Vec::with_capacity(links.len());
         for mut link in links {
             if self.tree.resolve_counted(&link.path)? != Some(link.placeholder) {

@@ -14,6 +14,8 @@ mod rafs_v5;
 mod rafs_v6;
 #[path = "../../../fuzz/src/saved_layer.rs"]
 mod saved_layer;
+#[path = "../../../fuzz/src/tree.rs"]
+mod tree;
 #[path = "../../../fuzz/src/zran.rs"]
 mod zran;
 
@@ -45,6 +47,22 @@ fn bootstraps_of_version_6() {
 #[test]
 fn metadata_of_blobs() {
     run("blob_meta", blob_meta::check);
+}
+
+#[test]
+fn swept_trees() {
+    run("tree", tree::check);
+    // Entries enough that everything meets everything.
+    let mut state = 7_u64;
+    for length in 1..600 {
+        let bytes: Vec<u8> = (0..length * 4)
+            .map(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (state >> 56) as u8
+            })
+            .collect();
+        tree::check(&bytes);
+    }
 }
 
 #[test]

@@ -365,3 +365,30 @@ fn memory_and_time_are_in_proportion_to_what_is_read() {
         }
     }
 }
+
+#[test]
+fn a_hole_of_two_tebibytes_is_refused_before_it_is_read() {
+    crate::support::require!("time");
+    let records: &[(&str, &[u8])] = &[
+        ("GNU.sparse.major", b"1"),
+        ("GNU.sparse.minor", b"0"),
+        ("GNU.sparse.name", b"big"),
+        ("GNU.sparse.realsize", b"2199023255552"),
+    ];
+    let mut tar = Vec::new();
+    entry(&mut tar, b'0', "big", records);
+    let at = tar.len() - 512;
+    tar[at..].copy_from_slice(&header(b'0', "big", 512));
+    tar.extend(b"1\n2199023255552\n0\n");
+    tar.resize(tar.len().next_multiple_of(512) + 1024, 0);
+    let dir = tempdir().unwrap();
+    Layout::of([Layer::new(tar)]).write(&dir.path().join("oci"));
+    let (from, to) = (latest(&dir.path().join("oci")), latest(&dir.path().join("to")));
+    for options in [&["--fs-version", "6"][..], &["--fs-version", "5"], &["--fidelity", "warn"]] {
+        let args = [&["to-nydus", "-q", &from, &to], options].concat();
+        let Measured { run, peak, seconds } = measured(&args);
+        assert!(run.code == Some(7) && run.stderr.contains("/big"), "{options:?}: {:?}", run);
+        assert!(peak < PEAK && seconds < SECONDS);
+    }
+    assert_eq!(end(command().args(["check", "-q", &from])).code, Some(0));
+}
