@@ -26,6 +26,8 @@ pub struct ToNydusReport {
     pub images: Vec<ImageReport>,
     /// What the target format cannot hold.
     pub losses: Vec<LossReport>,
+    /// What the format cannot hold and no container engine would show either.
+    pub notes: Vec<LossReport>,
     /// The state of the chunk store that the result depends on, for `--dedup-snapshot`; only under `--dedup store`.
     pub dedup_snapshot: Option<String>,
     /// What the bytes depend on besides input and options.
@@ -310,6 +312,8 @@ pub struct PackReport {
     pub replay: ReplayReport,
     /// What the target format cannot hold.
     pub losses: Vec<LossReport>,
+    /// What the format cannot hold and no container engine would show either.
+    pub notes: Vec<LossReport>,
     /// What the bytes depend on besides input and options.
     pub tool: ToolReport,
 }

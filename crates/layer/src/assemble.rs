@@ -14,7 +14,7 @@ use crate::number::{decimal, header_number, pax_time};
 use crate::pax::{Key, Pax};
 use crate::sparse::Form;
 
-/// What the extension headers in front of an entry, and the global ones, say.
+/// What the extension headers in front of an entry say.
 #[derive(Debug, Default)]
 pub(crate) struct Extensions {
     pub pax: Pax,
@@ -264,7 +264,7 @@ fn name(
 }
 
 fn parse_path(raw: &[u8]) -> Result<EntryPath, NameError> {
-    let path = EntryPath::parse(raw)?;
+    let path = EntryPath::clean(raw)?;
     match path.as_bytes().len() {
         length if length > MAX_PATH => Err(NameError::TooLong { length }),
         _ => Ok(path),

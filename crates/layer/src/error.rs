@@ -6,7 +6,7 @@ use std::io;
 use nydus_convert_rafs::{EntryPath, PathError, display_bytes};
 use thiserror::Error;
 
-use crate::limits::{MAX_EXTENSION, MAX_GLOBAL_RECORDS, MAX_PATH};
+use crate::limits::{MAX_EXTENSION, MAX_PATH};
 
 /// A position in the uncompressed tar.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,12 +161,6 @@ pub enum LayerError {
         offset: u64,
         /// Where the record begins in the body.
         position: usize,
-    },
-    /// Global PAX records of more than [`MAX_GLOBAL_RECORDS`] bytes together.
-    #[error("tar offset {offset}: global PAX records of more than {MAX_GLOBAL_RECORDS} bytes")]
-    GlobalsTooLarge {
-        /// Where the last extension's header stands.
-        offset: u64,
     },
     /// A number that is none, or outside the range of its field.
     #[error("{at}: '{}' is no valid {field}", display_bytes(value))]

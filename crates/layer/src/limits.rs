@@ -6,10 +6,6 @@
 /// number of sparse segments too: the tersest spelling has 4 bytes a segment, so there are at most 2¹⁸.
 pub const MAX_EXTENSION: usize = 1 << 20;
 
-/// Names and values together of the global PAX records in force. They are copied to every entry that follows, so a
-/// small tar could otherwise ask for any amount of memory; real ones hold a comment, a time or an owner.
-pub const MAX_GLOBAL_RECORDS: usize = 64 << 10;
-
 /// Bytes of a path in normal form: `PATH_MAX` without its NUL. The kernel takes no longer name, so no extractor can
 /// create the file and no client can open it.
 pub const MAX_PATH: usize = 4095;

@@ -3,22 +3,20 @@
 //! Only the length says where a record ends. A value may hold anything, line feeds and what looks like another record
 //! included (a binary xattr does); splitting at line feeds would let one value smuggle in a `path` or a `linkpath`.
 //!
-//! - The last record of a key wins. A local record hides a global one. An empty value means "as if not recorded", so
+//! - The last record of a key wins. An empty value means "as if not recorded", so
 //!   the header's own field counts; only for xattrs it is an empty value, as every extractor takes it.
 //! - A second local header before the same entry replaces the first one, as in Go and GNU tar.
-//! - Global records hold for all entries that follow, as POSIX and GNU tar have it (Go leaves them to its caller).
-//!   Sparse records in a global header are ignored: a map describes one file.
+//! - Global records mean nothing, as in Go, and so for every container engine: a header of `git archive` or one with `path`
+//!   and `size` changes no entry. (POSIX and GNU tar let them hold for all entries that follow.)
 //! - Keys not listed in [`Key`] are ignored. So are owners' names (images are unpacked by number), `atime` and `ctime`,
 //!   `SCHILY.acl.*` (ACLs as text; engines set them from the `system.posix_acl_*` xattrs) and `RHT.security.selinux`.
 //!   `hdrcharset` needs no care: names are bytes throughout.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use nydus_convert_rafs::Xattrs;
 
 use crate::header::is_zero;
-use crate::limits::MAX_GLOBAL_RECORDS;
 use crate::xattr::{self, Collector};
 
 /// The records with a meaning of their own; xattrs apart.
@@ -58,7 +56,6 @@ const KEYS: [(&[u8], Key); 15] = [
     (b"GNU.sparse.numblocks", Key::SparseCount),
     (b"GNU.sparse.map", Key::SparseMap),
 ];
-const SPARSE_PREFIX: &[u8] = b"GNU.sparse.";
 const SPARSE_OFFSET: &[u8] = b"GNU.sparse.offset";
 const SPARSE_LENGTH: &[u8] = b"GNU.sparse.numbytes";
 
@@ -145,54 +142,27 @@ impl Local {
     }
 }
 
-/// The global records in force.
-#[derive(Debug, Default)]
-struct Global {
-    records: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// Bytes of all keys and values.
-    total: usize,
-}
-
-/// Why a global header cannot be taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum GlobalError {
-    /// The record at that position is malformed.
-    Malformed(usize),
-    /// The records in force exceed [`MAX_GLOBAL_RECORDS`].
-    TooLarge,
-}
-
 /// All that is recorded about the next entry.
 #[derive(Debug, Default)]
 pub(crate) struct Pax {
     /// The header just before the entry.
     pub local: Local,
-    global: Global,
+}
+
+/// Reads the records of a global header, which say nothing. The error is the position of the malformed record.
+pub(crate) fn check_global(body: &[u8]) -> Result<(), usize> {
+    let mut position = 0;
+    while position < body.len() && !is_zero(&body[position..]) {
+        position = record(body, position).ok_or(position)?.end;
+    }
+    Ok(())
 }
 
 impl Pax {
-    /// Adds the records of a global header.
-    pub fn add_global(&mut self, body: &[u8]) -> Result<(), GlobalError> {
-        let mut position = 0;
-        while position < body.len() && !is_zero(&body[position..]) {
-            let record = record(body, position).ok_or(GlobalError::Malformed(position))?;
-            let (key, value) = (&body[record.key], &body[record.value]);
-            if xattr::is_record(key) || (Key::of(key).is_some() && !key.starts_with(SPARSE_PREFIX)) {
-                self.global.insert(key, value)?;
-            }
-            position = record.end;
-        }
-        Ok(())
-    }
-
     /// The value in force; `None` if the header's own field counts.
     pub fn value(&self, key: Key) -> Option<&[u8]> {
-        match self.local.known.get(key as usize)? {
-            Some(value) => Some(&self.local.body[value.clone()]),
-            None if self.global.records.is_empty() => None,
-            None => self.global.records.get(KEYS[key as usize].0).map(Vec::as_slice),
-        }
-        .filter(|value| !value.is_empty())
+        let value = self.local.known.get(key as usize)?.clone()?;
+        Some(&self.local.body[value]).filter(|value| !value.is_empty())
     }
 
     /// Offsets and lengths of a sparse map in version 0.0, alternating.
@@ -203,22 +173,9 @@ impl Pax {
     /// The extended attributes.
     pub fn xattrs(&self) -> Xattrs {
         let mut xattrs = Collector::default();
-        xattrs.add(self.global.records.iter().map(|(key, value)| (key.as_slice(), value.as_slice())));
         let Local { body, xattrs: records, .. } = &self.local;
         xattrs.add(records.iter().map(|(key, value)| (&body[key.clone()], &body[value.clone()])));
         xattrs.finish()
-    }
-}
-
-impl Global {
-    fn insert(&mut self, key: &[u8], value: &[u8]) -> Result<(), GlobalError> {
-        let replaced = self.records.get(key).map_or(0, |old| key.len() + old.len());
-        self.total = self.total - replaced + key.len() + value.len();
-        if self.total > MAX_GLOBAL_RECORDS {
-            return Err(GlobalError::TooLarge);
-        }
-        self.records.insert(key.to_vec(), value.to_vec());
-        Ok(())
     }
 }
 
@@ -282,36 +239,8 @@ mod tests {
     }
 
     #[test]
-    fn global_records_hold_until_hidden() {
-        let mut pax = Pax::default();
-        pax.add_global(b"8 uid=7\n19 comment=ignored\n27 SCHILY.xattr.user.g=all\n").unwrap();
-        assert_eq!(pax.value(Key::Uid), Some(&b"7"[..]));
-        assert_eq!(pax.value(Key::Gid), None);
-        pax.local.clear().extend_from_slice(b"7 uid=\n27 SCHILY.xattr.user.g=own\n");
-        pax.local.parse().unwrap();
-        assert_eq!(pax.value(Key::Uid), None, "an empty local record hides the global one");
-        assert_eq!(pax.xattrs().get(b"user.g"), Some(&b"own"[..]));
-        pax.local.clear();
-        pax.add_global(b"8 uid=8\n").unwrap();
-        assert_eq!(pax.value(Key::Uid), Some(&b"8"[..]));
-        assert_eq!(pax.xattrs().get(b"user.g"), Some(&b"all"[..]));
-        pax.add_global(b"7 uid=\n").unwrap();
-        assert_eq!(pax.value(Key::Uid), None);
-        assert_eq!(pax.add_global(b"8 uid=8\nx"), Err(GlobalError::Malformed(8)));
-    }
-
-    #[test]
-    fn global_records_are_bounded_however_they_come() {
-        let mut pax = Pax::default();
-        let body_for = |n: usize| {
-            let text = format!(" SCHILY.xattr.user.{n:04}={}\n", "v".repeat(1000));
-            format!("{}{text}", text.len() + 4).into_bytes()
-        };
-        // Replacing takes no space.
-        for _ in 0..1000 {
-            pax.add_global(&body_for(0)).unwrap();
-        }
-        let taken = (1..1000).take_while(|n| pax.add_global(&body_for(*n)).is_ok()).count();
-        assert_eq!(taken + 1, MAX_GLOBAL_RECORDS / (1000 + "SCHILY.xattr.user.0000".len()));
+    fn global_records_are_read_and_mean_nothing() {
+        assert_eq!(check_global(b"8 uid=7\n19 comment=ignored\n27 SCHILY.xattr.user.g=all\n\0\0"), Ok(()));
+        assert_eq!(check_global(b"8 uid=8\nx"), Err(8));
     }
 }

@@ -32,7 +32,7 @@ use crate::error::{Field, LayerError, Place};
 use crate::header::{Header, is_zero, until_nul};
 use crate::limits::MAX_EXTENSION;
 use crate::number::header_number;
-use crate::pax::GlobalError;
+use crate::pax::check_global;
 use crate::sparse::Next;
 use crate::sparse_map;
 use crate::tape::{BLOCK, Tape};
@@ -311,10 +311,7 @@ impl<R: Read, T: Tape> LayerReader<R, T> {
         match typeflag {
             b'L' => until_nul(&self.scratch).clone_into(&mut self.extensions.long_name),
             b'K' => until_nul(&self.scratch).clone_into(&mut self.extensions.long_target),
-            b'g' => self.extensions.pax.add_global(&self.scratch).map_err(|error| match error {
-                GlobalError::Malformed(position) => bad_pax(position),
-                GlobalError::TooLarge => LayerError::GlobalsTooLarge { offset },
-            })?,
+            b'g' => check_global(&self.scratch).map_err(bad_pax)?,
             _ => self.extensions.pax.local.parse().map_err(bad_pax)?,
         }
         Ok(())

@@ -123,7 +123,8 @@ fn names_and_targets_come_from_the_most_specific_place() {
         // The second local header replaces the first.
         (Tar::new().pax(&[("path", b"p")]).pax(&[("linkpath", b"q")]), "prefix/name", "q"),
         (Tar::new().entry(Head::ustar(b'X', "sun"), &record(b"path", b"p")), "p", "target"),
-        (Tar::new().global(&[("path", b"g")]), "g", "target"),
+        // Global records mean nothing.
+        (Tar::new().global(&[("path", b"g"), ("linkpath", b"h")]), "prefix/name", "target"),
         (Tar::new().global(&[("path", b"g")]).pax(&[("path", b"p")]), "p", "target"),
         (Tar::new().pax(&[("path", b"p")]).global(&[("comment", b"c")]), "p", "target"),
     ] {
@@ -161,30 +162,38 @@ fn extensions_end_with_their_entry() {
 }
 
 #[test]
-fn global_records() {
+fn global_records_change_no_entry() {
     let tar = Tar::new()
-        .global(&[("mtime", b"5.5"), ("uid", b"1"), ("SCHILY.xattr.user.all", b"g")])
-        .file("a", b"")
+        .global(&[("mtime", b"5.5"), ("uid", b"1"), ("size", b"1"), ("SCHILY.xattr.user.all", b"g")])
+        .file("a", b"five!")
         .pax(&[("uid", b"2"), ("SCHILY.xattr.user.own", b"l")])
         .file("b", b"")
-        .global(&[("uid", b""), ("gid", b"3")])
-        .file("c", b"");
+        .global(&[("uid", b""), ("gid", b"3"), ("path", b"evil")])
+        .file("c", b"")
+        .global(&[("comment", b"the last")]);
     let entries = read(tar.end().as_slice()).unwrap();
     let facts: Vec<_> = entries
         .iter()
-        .map(|(entry, _)| {
+        .map(|(entry, content)| {
             let metadata = &entry.metadata;
             let names: Vec<_> =
                 metadata.xattrs.iter().map(|(name, _)| name.escape_ascii().to_string()).collect();
-            (metadata.mtime, metadata.uid, metadata.gid, names.join(" "))
+            (
+                entry.path.to_string(),
+                metadata.mtime,
+                metadata.uid,
+                metadata.gid,
+                names.join(" "),
+                content.len(),
+            )
         })
         .collect();
     assert_eq!(
         facts,
         [
-            (at(5, 500_000_000), 1, 0, "user.all".to_owned()),
-            (at(5, 500_000_000), 2, 0, "user.all user.own".to_owned()),
-            (at(5, 500_000_000), 0, 3, "user.all".to_owned()),
+            ("/a".to_owned(), at(0, 0), 0, 0, String::new(), 5),
+            ("/b".to_owned(), at(0, 0), 2, 0, "user.own".to_owned(), 0),
+            ("/c".to_owned(), at(0, 0), 0, 0, String::new(), 0),
         ]
     );
 }
@@ -267,11 +276,22 @@ fn numbers_out_of_range() {
 }
 
 #[test]
+fn names_are_cleaned() {
+    for (name, cleaned) in [(&b"a/../b"[..], "b"), (b"./x/./y/..", "x"), (b"a/b/../../c", "c"), (b"a/..", "")]
+    {
+        let (entry, _) = read_one(&Tar::new().head(Head::ustar(b'0', name)).end());
+        assert_eq!(entry.path, path(cleaned));
+        let (entry, _) = read_one(&Tar::new().head(Head::ustar(b'1', "link").link(name)).end());
+        assert_eq!(entry.kind, EntryKind::HardLink { target: path(cleaned) });
+    }
+}
+
+#[test]
 fn names_that_cannot_be() {
     let long = "d/".repeat(2048);
-    let parent = |error: &NameError| matches!(error, NameError::Path(PathError::ParentComponent { .. }));
+    let parent = |error: &NameError| matches!(error, NameError::Path(PathError::LeavesRoot { .. }));
     let nul = |error: &NameError| matches!(error, NameError::Path(PathError::Nul { .. }));
-    for name in [&b".."[..], b"../x", b"a/../b", b"/..", b"a/.."] {
+    for name in [&b".."[..], b"../x", b"a/../../b", b"/..", b"./../x"] {
         let tar = Tar::new().file("ok", b"content").head(Head::ustar(b'0', name)).end();
         match read(tar.as_slice()) {
             Err(LayerError::BadName { offset: 1024, source }) => assert!(parent(&source)),

@@ -5,8 +5,8 @@ mod common;
 
 use std::io::Read;
 
-use common::{Head, Tar, paths, pax_body, read, read_one, record};
-use nydus_convert_layer::limits::{MAX_EXTENSION, MAX_GLOBAL_RECORDS};
+use common::{Head, Tar, pax_body, read, read_one, record};
+use nydus_convert_layer::limits::MAX_EXTENSION;
 use nydus_convert_layer::{EntryKind, LayerError, LayerReader};
 
 #[test]
@@ -73,17 +73,14 @@ fn a_million_records() {
 
 #[test]
 fn global_records_do_not_pile_up() {
-    let value = vec![b'v'; MAX_GLOBAL_RECORDS / 2];
+    let value = vec![b'v'; 1 << 19];
     let tar = Tar::new()
         .global(&[("SCHILY.xattr.user.a", &value)])
-        .global(&[("SCHILY.xattr.user.a", &value)])
-        .global(&[("comment", &[b'c'; 1 << 19])])
+        .global(&[("SCHILY.xattr.user.b", &value)])
+        .global(&[("comment", &value)])
         .file("fine", b"");
-    assert_eq!(paths(&tar.clone().end()), ["/fine"]);
-    let offset = tar.0.len() as u64;
-    let tar = tar.global(&[("SCHILY.xattr.user.b", &value)]).file("x", b"");
-    let result = read(tar.end().as_slice());
-    assert!(matches!(result, Err(LayerError::GlobalsTooLarge { offset: at }) if at == offset), "{result:?}");
+    let (entry, _) = read_one(&tar.end());
+    assert_eq!((entry.path.as_bytes(), entry.metadata.xattrs.len()), (&b"fine"[..], 0));
 }
 
 #[test]
@@ -189,12 +186,12 @@ fn errors_name_their_place() {
         Tar::new().entry(Head::ustar(b'x', "x"), &[&pax_body(&[("uid", b"1")])[..], b"junk"].concat());
     for (tar, expected) in [
         (
-            Tar::new().file("a/../b", b""),
-            "tar offset 0: an entry's name cannot be used: the path 'a/../b' contains '..'",
+            Tar::new().file("a/../../b", b""),
+            "tar offset 0: an entry's name cannot be used: the path 'a/../../b' leads out of the root",
         ),
         (
             Tar::new().file("a", b"").head(Head::ustar(b'1', "x").link(b"../y")),
-            "/x (tar offset 512): the link's target cannot be used: the path '../y' contains '..'",
+            "/x (tar offset 512): the link's target cannot be used: the path '../y' leads out of the root",
         ),
         (
             Tar::new().pax(&[("uid", b"\x1b[31m")]).file("a", b""),

@@ -6,7 +6,7 @@
 use thiserror::Error;
 
 use crate::v6::layout::{XATTR_PREFIXES, XattrEntry, XattrHeader};
-use crate::{Inode, InodeKind, Timestamp, Xattrs, display_bytes, limits};
+use crate::{Inode, InodeKind, Xattrs, display_bytes, limits};
 
 /// What differs between the versions: they know the same namespaces of extended attributes.
 pub(crate) struct Capacity {
@@ -19,12 +19,6 @@ pub(crate) struct Capacity {
 /// Something about an inode that the format cannot hold.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Loss {
-    /// A modification time before 1970: the field is unsigned. It becomes 0.
-    #[error("the modification time lies {seconds} s before 1970; it becomes 0")]
-    NegativeTime {
-        /// Seconds before 1970.
-        seconds: u64,
-    },
     /// A fraction of a second that is a second or more. It becomes 0.
     #[error("the modification time has {nanos} nanoseconds, a second or more; they become 0")]
     Nanoseconds {
@@ -108,11 +102,22 @@ pub enum Loss {
 }
 
 impl Loss {
+    /// Whether no system that unpacks layers would have it either: an attribute outside the namespaces of Linux, such as
+    /// macOS' `com.apple.provenance`.
+    pub fn is_foreign(&self) -> bool {
+        let namespaces = ["user.", "trusted.", "security.", "system.", "btrfs."];
+        match self {
+            Self::XattrNamespace { name } => {
+                !namespaces.iter().any(|namespace| name.starts_with(namespace.as_bytes()))
+            }
+            _ => false,
+        }
+    }
+
     /// Whether nothing but leaving the entry out helps.
     pub fn drops_entry(&self) -> bool {
         match self {
-            Self::NegativeTime { .. }
-            | Self::Nanoseconds { .. }
+            Self::Nanoseconds { .. }
             | Self::XattrNamespace { .. }
             | Self::XattrName { .. }
             | Self::XattrValueTooLong { .. }
@@ -133,7 +138,6 @@ pub(crate) fn fit(name: Option<&[u8]>, inode: &mut Inode, capacity: &Capacity) -
     let losses = losses(name, inode, capacity);
     for loss in &losses {
         match loss {
-            Loss::NegativeTime { .. } => inode.metadata.mtime = Timestamp::default(),
             Loss::Nanoseconds { .. } => inode.metadata.mtime.nanos = 0,
             Loss::XattrNamespace { name }
             | Loss::XattrName { name }
@@ -155,9 +159,7 @@ pub(crate) fn losses(name: Option<&[u8]>, inode: &Inode, capacity: &Capacity) ->
             .map(|name| Loss::NameTooLong { length: name.len() }),
     );
     let mtime = inode.metadata.mtime;
-    if mtime.seconds < 0 {
-        losses.push(Loss::NegativeTime { seconds: mtime.seconds.unsigned_abs() });
-    } else if mtime.nanos >= 1_000_000_000 {
+    if mtime.nanos >= 1_000_000_000 {
         losses.push(Loss::Nanoseconds { nanos: mtime.nanos });
     }
     losses.extend(kind_loss(&inode.kind));
@@ -217,6 +219,7 @@ pub(crate) fn split_name(name: &[u8]) -> Option<(u8, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Timestamp;
     use crate::v6::fit;
     use crate::{DeviceNumber, Metadata, v5};
 
@@ -256,9 +259,10 @@ mod tests {
     #[test]
     fn times() {
         let mut early = inode(InodeKind::Fifo);
+        // Before 1970: the field has 64 bits, and all who read it take them for signed.
         early.metadata.mtime = Timestamp { seconds: -5, nanos: 7 };
-        assert_eq!(fit(None, &mut early), [Loss::NegativeTime { seconds: 5 }]);
-        assert_eq!(early.metadata.mtime, Timestamp::default());
+        assert_eq!(fit(None, &mut early), []);
+        assert_eq!(early.metadata.mtime, Timestamp { seconds: -5, nanos: 7 });
         early.metadata.mtime = Timestamp { seconds: 1, nanos: 1_000_000_000 };
         assert_eq!(fit(None, &mut early), [Loss::Nanoseconds { nanos: 1_000_000_000 }]);
         assert_eq!(early.metadata.mtime, Timestamp { seconds: 1, nanos: 0 });
@@ -303,6 +307,25 @@ mod tests {
     }
 
     #[test]
+    fn attributes_that_no_engine_of_linux_sets() {
+        for (name, is_foreign) in [
+            (&b"com.apple.provenance"[..], true),
+            (b"", true),
+            (b"gnu.translator", true),
+            (b"userspace", true),
+            (b"system.nfs4_acl", false),
+            (b"btrfs.compression", false),
+            (b"trusted.", false),
+        ] {
+            let mut inode = inode(InodeKind::Fifo);
+            inode.metadata.xattrs.insert(name.to_vec(), Vec::new());
+            let losses = fit(None, &mut inode);
+            assert_eq!(losses.iter().map(Loss::is_foreign).collect::<Vec<_>>(), [is_foreign]);
+            assert!(inode.metadata.xattrs.is_empty());
+        }
+    }
+
+    #[test]
     fn versions_hold_different_attributes() {
         let mut inode = inode(InodeKind::Fifo);
         for name in [b"user.a", b"user.b", b"user.c", b"user.d", b"user.e"] {
@@ -319,7 +342,7 @@ mod tests {
     #[test]
     fn losses_are_told_in_plain_words() {
         let texts: Vec<String> = [
-            Loss::NegativeTime { seconds: 1 },
+            Loss::Nanoseconds { nanos: 1_000_000_000 },
             Loss::NameTooLong { length: 300 },
             Loss::XattrNamespace { name: b"a\nb".to_vec() },
             Loss::DeviceNumber { major: 5000, minor: 1 },
@@ -330,7 +353,7 @@ mod tests {
         assert_eq!(
             texts,
             [
-                "the modification time lies 1 s before 1970; it becomes 0",
+                "the modification time has 1000000000 nanoseconds, a second or more; they become 0",
                 "the name is 300 bytes long, more than 255",
                 r"the extended attribute 'a\x0ab' belongs to no namespace that the format knows; it is dropped",
                 "the device number 5000:1 does not fit 12 + 20 bits",

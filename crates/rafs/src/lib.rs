@@ -40,7 +40,9 @@ pub use digest::{BlobId, ChunkDigest, Digester, ParseHexError};
 pub use fit::Loss;
 pub use image::{Blob, BlobFeatures, BlobName, CiLocation, Cipher, Image};
 pub use metadata::{DeviceNumber, Metadata, Timestamp, Xattrs, XattrsIntoIter};
-pub use overlay::{LINK_XATTR, LayerTree, Link, OPAQUE_MARKER, OverlayError, WHITEOUT_PREFIX, overlay};
+pub use overlay::{
+    LINK_XATTR, LayerTree, Link, OPAQUE_MARKER, OverlayError, WHITEOUT_PREFIX, is_whiteout, overlay,
+};
 pub use path::{EntryPath, PathError};
 pub use saved::SavedError;
 pub use tree::{Directory, Inode, InodeId, InodeKind, Renumbering, Tree, TreeError, WalkEntry};

@@ -31,6 +31,9 @@ pub struct Link {
     pub(crate) placeholder: InodeId,
     /// The inode that the same layer brought later under the target's name.
     pub(crate) forward: Option<InodeId>,
+    /// Whether the layer had a file of the target's last name before: through a symbolic link of a lower layer the target can
+    /// be that.
+    pub(crate) earlier: bool,
 }
 
 /// The tree of one layer: with its whiteouts as files, and with links that may lead out of the layer.
@@ -131,6 +134,29 @@ impl LayerTree {
         self.tree.insert(path, inode)
     }
 
+    /// Takes note of a whiteout or marker, whatever its type: an empty file of that name. It replaces nothing and follows no
+    /// link: where its directory is something else in this layer, there is nothing that it could hide, and it is passed over.
+    pub fn whiteout(&mut self, path: &EntryPath, metadata: Metadata) -> Result<(), TreeError> {
+        if self.is_in_the_way(path) {
+            return Ok(());
+        }
+        let kind = InodeKind::Regular { size: 0, chunks: Vec::new() };
+        self.tree.insert(path, Inode { metadata, kind }).map(drop)
+    }
+
+    /// Whether something on the way to `path` is no directory.
+    pub fn is_in_the_way(&self, path: &EntryPath) -> bool {
+        let mut at = self.tree.root();
+        for name in path.parent().unwrap_or_default().components() {
+            match self.tree.directory(at).map(|directory| directory.get(name)) {
+                Some(Some(child)) => at = child,
+                Some(None) => return false,
+                None => return true,
+            }
+        }
+        self.tree.directory(at).is_none()
+    }
+
     /// A hard link entry. Its own metadata is used only while the target is unknown: a link has none of its own.
     pub fn link(
         &mut self,
@@ -161,7 +187,7 @@ impl LayerTree {
         let kind = InodeKind::Regular { size: 0, chunks: Vec::new() };
         let placeholder = self.tree.insert(path, Inode { metadata, kind })?;
         self.pending.insert(placeholder, target.clone());
-        let link = Link { path: path.clone(), target: target.clone(), placeholder, forward: None };
+        let link = Link { path: path.clone(), target: target.clone(), placeholder, forward: None, earlier: false };
         self.links_weight += weight_of(&link);
         self.links.push(link);
         Ok(())
@@ -184,6 +210,7 @@ impl LayerTree {
                 target.filter(|id| self.tree.directory(*id).is_none() && !self.pending.contains_key(id));
             kept.push(link);
         }
+        self.find_namesakes(&mut kept);
         for link in &kept {
             if let Some(id) = link.forward {
                 self.tree.link(&link.path, id)?;
@@ -191,6 +218,31 @@ impl LayerTree {
         }
         self.links = kept;
         Ok(())
+    }
+}
+
+impl LayerTree {
+    /// Finds out which links that lead out of the layer have a namesake of their target before them.
+    fn find_namesakes(&self, links: &mut [Link]) {
+        let wanted = |link: &Link| link.forward.is_none();
+        let mut first: HashMap<Vec<u8>, Option<InodeId>> = HashMap::new();
+        for link in links.iter().filter(|link| wanted(link)) {
+            first.entry(link.target.file_name().unwrap_or_default().to_vec()).or_default();
+        }
+        if first.is_empty() {
+            return;
+        }
+        for entry in self.tree.walk().filter(|entry| !self.pending.contains_key(&entry.id)) {
+            if let Some(name) = entry.path.file_name()
+                && let Some(known) = first.get_mut(name)
+            {
+                *known = Some(known.map_or(entry.id, |known| known.min(entry.id)));
+            }
+        }
+        for link in links.iter_mut().filter(|link| wanted(link)) {
+            let namesake = first.get(link.target.file_name().unwrap_or_default()).copied().flatten();
+            link.earlier = namesake.is_some_and(|id| id < link.placeholder);
+        }
     }
 }
 
@@ -203,7 +255,7 @@ fn weight_of(link: &Link) -> usize {
 fn link_of(path: EntryPath, placeholder: InodeId, inode: &Inode) -> Option<Link> {
     let InodeKind::Regular { size: 0, .. } = inode.kind else { return None };
     let target = EntryPath::parse(inode.metadata.xattrs.get(LINK_XATTR)?).ok()?;
-    Some(Link { path, target, placeholder, forward: None })
+    Some(Link { path, target, placeholder, forward: None, earlier: false })
 }
 
 /// Lays `upper` over `base`. `place` maps the chunk references of the layer to those of the image.
@@ -213,16 +265,13 @@ pub fn overlay(
     mut place: impl FnMut(ChunkRef) -> ChunkRef,
 ) -> Result<(), OverlayError> {
     let LayerTree { tree: mut upper, links, .. } = upper;
+    // What the links meant that the layer could not settle: a program that unpacks it meets the files below first. A whiteout
+    // acts by its name, whatever it links to.
     let mut outside = Vec::new();
-    for link in &links {
+    for link in links.iter().filter(|link| !is_whiteout(&link.path)) {
         let below = base.resolve_counted(&link.target)?.filter(|id| base.directory(*id).is_none());
-        match below {
-            Some(id) => outside.push((&link.path, id)),
-            None if link.forward.is_some() => {}
-            None => {
-                let (path, target) = (link.path.clone(), link.target.clone());
-                return Err(OverlayError::MissingLinkTarget { path, target });
-            }
+        if below.is_some() || link.forward.is_none() {
+            outside.push((link, below));
         }
     }
 
@@ -257,10 +306,46 @@ pub fn overlay(
             }
         }
     }
-    for (path, id) in outside {
-        base.link(path, id)?;
+    let own: HashMap<InodeId, InodeId> = moved.into_iter().map(|(above, id)| (id, above)).collect();
+    for (link, below) in outside {
+        settle(base, link, below, &own)?;
     }
     Ok(())
+}
+
+/// Gives a link that leads out of its layer its file. `below` is what the lower layers have at its target, `own` are the
+/// layer's own files in the merged tree.
+fn settle(
+    base: &mut Tree,
+    link: &Link,
+    below: Option<InodeId>,
+    own: &HashMap<InodeId, InodeId>,
+) -> Result<(), OverlayError> {
+    let merged = base.resolve_counted(&link.target)?.filter(|id| base.directory(*id).is_none());
+    let is_itself = |id: &InodeId| own.get(id) == Some(&link.placeholder);
+    // Through a symbolic link of a lower layer the target can be a file of this one, and an earlier entry than the link.
+    let earlier = merged.filter(|id| link.earlier && own.contains_key(id) && !is_itself(id));
+    match earlier.or(below).or(merged.filter(|id| !is_itself(id))) {
+        Some(id) => Ok(base.link(&link.path, id)?),
+        // A link to itself, where there is no file: nothing.
+        None if merged.is_some() => {
+            if let (Some(parent), Some(name)) = (link.path.parent(), link.path.file_name())
+                && let Some(parent) = base.resolve_counted(&parent)?
+            {
+                base.remove_child(parent, name);
+            }
+            Ok(())
+        }
+        None => {
+            let (path, target) = (link.path.clone(), link.target.clone());
+            Err(OverlayError::MissingLinkTarget { path, target })
+        }
+    }
+}
+
+/// Whether the last name of a path is that of a whiteout or marker.
+pub fn is_whiteout(path: &EntryPath) -> bool {
+    path.file_name().is_some_and(|name| name.starts_with(WHITEOUT_PREFIX))
 }
 
 /// Removes from `below` what the whiteouts among `above`'s children name. Names that begin with `.wh..wh.` belong to
@@ -447,6 +532,26 @@ mod tests {
         let tree = merge(vec![lower(), again]);
         assert_eq!(show(&tree), show(&merge(vec![lower(), upper])));
         assert_eq!(tree.get(&path("more")), tree.get(&path("a/t")));
+    }
+
+    #[test]
+    fn whiteouts_that_are_links_act_by_their_names() {
+        let mut upper = layer(2, &["l .wh.a b", "l .wh.b nowhere", "l .wh.c .wh.a"]);
+        upper.finish().unwrap();
+        let tree = merge(vec![layer(1, &["f a", "f b", "f c", "f d"]), upper]);
+        assert_eq!(show(&tree), ["/d:1"]);
+    }
+
+    #[test]
+    fn whiteouts_replace_and_follow_nothing_of_their_layer() {
+        let whiteout =
+            |layer: &mut LayerTree, at: &str| layer.whiteout(&path(at), Metadata::default()).unwrap();
+        let mut upper = layer(2, &["f a", "s l d"]);
+        for at in ["a/.wh.x", "a/b/.wh.x", "l/.wh.y", "l/.wh..wh..opq", "d/.wh.z"] {
+            whiteout(&mut upper, at);
+        }
+        let tree = merge(vec![layer(1, &["d d", "f d/y", "f d/z"]), upper]);
+        assert_eq!(show(&tree), ["/a:2", "/d:1", "/d/y:1", "/l:2"]);
     }
 
     #[test]

@@ -20,6 +20,12 @@ pub enum PathError {
         /// The path as it stood in the source.
         path: Vec<u8>,
     },
+    /// More `..` components than others before them.
+    #[error("the path '{}' leads out of the root", display_bytes(path))]
+    LeavesRoot {
+        /// The path as it stood in the source.
+        path: Vec<u8>,
+    },
     /// A NUL byte, which no file name can hold.
     #[error("the path '{}' contains a NUL byte", display_bytes(path))]
     Nul {
@@ -48,6 +54,25 @@ impl EntryPath {
             }
         }
         Ok(Self(path))
+    }
+
+    /// Brings a raw name to normal form as engines that unpack layers do it: by the text alone, `..` takes away the component
+    /// before it. A name that leaves the root is an error.
+    pub fn clean(raw: &[u8]) -> Result<Self, PathError> {
+        if raw.contains(&0) {
+            return Err(PathError::Nul { path: raw.to_vec() });
+        }
+        let mut components = Vec::new();
+        for component in raw.split(|&byte| byte == b'/') {
+            match component {
+                b"" | b"." => {}
+                b".." => {
+                    components.pop().ok_or_else(|| PathError::LeavesRoot { path: raw.to_vec() })?;
+                }
+                name => components.push(name),
+            }
+        }
+        Ok(Self(components.join(&b'/')))
     }
 
     /// The bytes, without a leading slash.
@@ -110,6 +135,29 @@ impl fmt::Debug for EntryPath {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn cleaning() {
+        for (raw, clean) in [
+            (&b"a/../b"[..], Some("b")),
+            (b"./../x", None),
+            (b"/./a//b/", Some("a/b")),
+            (b"a/b/../../c", Some("c")),
+            (b"a/..", Some("")),
+            (b"..", None),
+            (b"a/../../b", None),
+            (b"a/..b/...", Some("a/..b/...")),
+            (b"", Some("")),
+        ] {
+            let path = EntryPath::clean(raw).ok();
+            assert_eq!(
+                path.as_ref().map(EntryPath::as_bytes),
+                clean.map(str::as_bytes),
+                "{}",
+                raw.escape_ascii()
+            );
+        }
+    }
 
     #[test]
     fn normal_form() {

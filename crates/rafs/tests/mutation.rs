@@ -216,8 +216,8 @@ fn damaged_v5() {
 fn saved_layers_take_little_memory() {
     let names = (0..50_000_u32).map(|number| format!("{number:06}"));
     let entries: Vec<u8> = names.flat_map(|name| [&[6], name.as_bytes(), &[5]].concat()).collect();
-    let wide = [b"nct\x01\x80\xd0\x86\x03", entries.as_slice(), &[0]].concat();
-    let runs = b"nct\x01\x80\x01\x01a\x01\0\x01\xfe\xff\x7f\0".to_vec();
+    let wide = [b"nct\x02\x80\xd0\x86\x03", entries.as_slice(), &[0]].concat();
+    let runs = b"nct\x02\x80\x01\x01a\x01\0\x01\xfe\xff\x7f\0".to_vec();
     for (bytes, files) in [(wide, 50_000), (runs, 1)] {
         let (layer, held) = peak(|| LayerTree::parse(&bytes));
         assert_eq!(layer.unwrap().tree().walk().count(), 1 + files);

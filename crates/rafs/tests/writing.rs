@@ -120,10 +120,10 @@ fn blobs() {
 fn what_must_be_fitted_first() {
     let error = refused(|image| {
         let id = image.tree.get(&path("d/e/empty")).unwrap();
-        image.tree.inode_mut(id).metadata.mtime.seconds = -1;
+        image.tree.inode_mut(id).metadata.mtime.nanos = 1_000_000_000;
     });
     let WriteError::Unfit { path: found, loss } = error else { panic!("{error}") };
-    assert_eq!((found, loss), (path("d/e/empty"), Loss::NegativeTime { seconds: 1 }));
+    assert_eq!((found, loss), (path("d/e/empty"), Loss::Nanoseconds { nanos: 1_000_000_000 }));
 
     let error = refused(|image| {
         let id = image.tree.get(&path("c")).unwrap();

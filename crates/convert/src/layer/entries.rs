@@ -16,7 +16,7 @@ use nydus_convert_layer::record::Recording;
 use nydus_convert_layer::{Entry, EntryKind, Item, LayerError, LayerReader};
 use nydus_convert_rafs::{
     ChunkRef, ChunkSize, Directory, EntryPath, FsVersion, Inode, InodeId, InodeKind, LayerTree, Loss,
-    Metadata, limits,
+    Metadata, is_whiteout, limits,
 };
 
 use super::allowance::Meter;
@@ -25,6 +25,9 @@ use super::failure::LayerFailure;
 use super::loss::{Lost, LostEntry};
 use super::tape::LayerTape;
 use crate::prefetch::Prefetch;
+
+/// Mode of every symbolic link, whatever its header says: Linux makes them so.
+const SYMLINK_MODE: u16 = 0o777;
 
 /// How a layer is read.
 pub struct EntryOptions<'a> {
@@ -305,6 +308,14 @@ impl<'a, R: Read> Entries<'a, R> {
         self.contents.entries += 1;
         let Entry { path, kind, metadata, offset } = entry;
         self.weigh(&path, offset)?;
+        if path.is_root() && kind != EntryKind::Directory {
+            self.push_loss(LostEntry { path, loss: Lost::Root });
+            return Ok(());
+        }
+        // What a whiteout names is hidden in the layers below, whatever stands in its way here.
+        if is_whiteout(&path) && self.contents.tree.is_in_the_way(&path) {
+            return Ok(());
+        }
         let kind = match kind {
             EntryKind::Regular { size } => InodeKind::Regular { size, chunks: Vec::new() },
             EntryKind::Directory => InodeKind::Directory(Directory::new(false)),
@@ -321,6 +332,10 @@ impl<'a, R: Read> Entries<'a, R> {
         let mut inode = Inode { metadata, kind };
         let size = match inode.kind {
             InodeKind::Regular { size, .. } => size,
+            InodeKind::Symlink { .. } => {
+                inode.metadata.mode = SYMLINK_MODE;
+                0
+            }
             _ => 0,
         };
         let chunks = self.options.chunk_size.chunks_of(size);
@@ -373,6 +388,10 @@ impl<'a, R: Read> Entries<'a, R> {
             return Ok(());
         }
         let Inode { metadata, .. } = standing;
+        if is_whiteout(&path) {
+            let placed = self.contents.tree.whiteout(&path, metadata);
+            return placed.map_err(|source| LayerFailure::at(&path, source));
+        }
         self.contents.tree.link(&path, &target, metadata).map_err(|source| LayerFailure::at(&path, source))
     }
 

@@ -106,11 +106,14 @@ pub fn pack_layer(
 
 fn report(source: &StreamSource, packed: &ConvertedLayer) -> PackReport {
     let read = source.read_so_far();
-    let losses = packed.losses.iter().map(|lost| LossReport {
-        layer: read.digest.to_string(),
-        path: lost.path.to_string(),
-        problem: lost.loss.to_string(),
-    });
+    let report = |is_note| {
+        let lost = packed.losses.iter().filter(move |lost| lost.loss.is_note() == is_note);
+        lost.map(|lost| LossReport {
+            layer: read.digest.to_string(),
+            path: lost.path.to_string(),
+            problem: lost.loss.to_string(),
+        })
+    };
     PackReport {
         schema_version: SCHEMA_VERSION,
         blob_digest: packed.blob.digest.to_string(),
@@ -124,7 +127,8 @@ fn report(source: &StreamSource, packed: &ConvertedLayer) -> PackReport {
         stored_chunks: packed.stored_chunks,
         foreign_chunks: packed.foreign_chunks,
         replay: packed.replay.clone(),
-        losses: losses.collect(),
+        losses: report(false).collect(),
+        notes: report(true).collect(),
         tool: ToolReport::current(),
     }
 }

@@ -92,7 +92,8 @@ fn make(
     };
     let mut bootstrap = Vec::new();
     rafs::write(FsVersion::V6, &image, &mut bootstrap)?;
-    let losses = contents.losses.iter().map(|lost| LossReport {
+    let lost = contents.losses.iter().filter(|lost| !lost.loss.is_note());
+    let losses = lost.map(|lost| LossReport {
         layer: id.to_string(),
         path: lost.path.to_string(),
         problem: lost.loss.to_string(),

@@ -108,11 +108,12 @@ fn check_options(options: &ToNydusOptions, run: &Run<'_>) -> Result<(), Error> {
 /// Gives the result its name, and the report.
 fn publish(
     root: Descriptor,
-    (mut images, losses): (Vec<ImageReport>, Vec<LossReport>),
+    made: Made,
     source: &Reference,
     sink: Box<dyn Sink>,
     reuse: Option<&Reuse>,
 ) -> Result<ToNydusReport, Error> {
+    let Made { mut images, losses, notes } = made;
     let (digest, media_type, target) = (root.digest, root.media_type.clone(), sink.name().clone());
     sink.commit(root)?;
     if let Some(reuse) = reuse {
@@ -129,6 +130,7 @@ fn publish(
         media_type,
         images,
         losses,
+        notes,
         dedup_snapshot: snapshot.map(|snapshot| snapshot.to_string()),
         tool: ToolReport::current(),
     })
@@ -160,8 +162,15 @@ struct Conversion<'a> {
     fresh: HashSet<LayerIdentity>,
     /// The indexes on the way to the image being converted, the outermost first.
     indexes: Vec<OriginIndex>,
+    made: Made,
+}
+
+/// What became of the images.
+#[derive(Default)]
+struct Made {
     images: Vec<ImageReport>,
     losses: Vec<LossReport>,
+    notes: Vec<LossReport>,
 }
 
 impl<'a> Conversion<'a> {
@@ -172,26 +181,25 @@ impl<'a> Conversion<'a> {
             done: HashMap::new(),
             fresh: HashSet::new(),
             indexes: Vec::new(),
-            images: Vec::new(),
-            losses: Vec::new(),
+            made: Made::default(),
         }
     }
 
     /// What became of the images; an error if none is there that was asked for, or if too much was lost.
-    fn finish(self) -> Result<(Vec<ImageReport>, Vec<LossReport>), Error> {
-        let Self { images, losses, options, run, .. } = self;
-        if !images.iter().any(|image| image.action != Action::Carried) {
+    fn finish(self) -> Result<Made, Error> {
+        let Self { made, options, run, .. } = self;
+        if !made.images.iter().any(|image| image.action != Action::Carried) {
             let wanted = options.platforms.to_string();
             return Err(Error::from(ImageError::NoSuchPlatform {
                 wanted,
                 available: available(run.source)?,
             }));
         }
-        if options.fidelity == Fidelity::Strict && !losses.is_empty() {
-            return Err(Error::NotFaithful { losses });
+        if options.fidelity == Fidelity::Strict && !made.losses.is_empty() {
+            return Err(Error::NotFaithful { losses: made.losses });
         }
         run.run.proceed()?;
-        Ok((images, losses))
+        Ok(made)
     }
 
     /// Converts what a descriptor names; gives what stands in its place.
@@ -315,7 +323,7 @@ impl<'a> Conversion<'a> {
         let digest = found.descriptor.digest;
         self.run.run.observer.note(&format!("{digest} {note}"));
         copy_image(self.run.source, self.run.sink, &found.descriptor)?;
-        self.images.push(ImageReport {
+        self.made.images.push(ImageReport {
             platform: found.label(),
             action,
             source_digest: digest.to_string(),
@@ -355,10 +363,13 @@ impl<'a> Conversion<'a> {
             let reused = earlier.contains(key);
             report.layers.push(layer_report(descriptor, &key.diff_id, layer, reused));
             if !reused {
-                self.losses.extend(layer.losses.iter().map(|lost| loss_report(descriptor, lost)));
+                let (notes, losses): (Vec<_>, Vec<_>) =
+                    layer.losses.iter().partition(|lost| lost.loss.is_note());
+                self.made.losses.extend(losses.into_iter().map(|lost| loss_report(descriptor, lost)));
+                self.made.notes.extend(notes.into_iter().map(|lost| loss_report(descriptor, lost)));
             }
         }
-        self.images.push(report);
+        self.made.images.push(report);
         Ok(written)
     }
 

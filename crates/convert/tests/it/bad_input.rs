@@ -125,10 +125,10 @@ fn not_a_tar() {
 }
 
 #[test]
-fn parent_components() {
+fn names_that_leave_the_root() {
     let in_name = Tar::new().file("fine", "x").raw(b"usr/../../etc/passwd", |_| {}, b"x").finish();
     let run = refused(&second_layer(Layer::new(in_name)), &[]);
-    assert_error(&run, 1, &["layer 2 of 2", "usr/../../etc/passwd", "'..'", "offset 1024"]);
+    assert_error(&run, 1, &["layer 2 of 2", "usr/../../etc/passwd", "leads out of the root", "offset 1024"]);
 
     let link = |header: &mut tar::Header| {
         header.set_entry_type(EntryType::Link);
@@ -136,7 +136,7 @@ fn parent_components() {
     };
     let in_target = Tar::new().raw(b"etc/link", link, b"").finish();
     let run = refused(&second_layer(Layer::new(in_target)), &[]);
-    assert_error(&run, 1, &["layer 2 of 2", "/etc/link", "../shadow", "'..'"]);
+    assert_error(&run, 1, &["layer 2 of 2", "/etc/link", "../shadow", "leads out of the root"]);
 }
 
 #[test]
@@ -247,21 +247,22 @@ fn losses_are_refused_with_a_list_or_told() {
         .finish();
     let layout = second_layer(Layer::new(tar));
     let run = refused(&layout, &[]);
-    assert_error(&run, 3, &["3 thing(s)", "--fidelity warn"]);
-    for path in ["/from-a-mac", "/before-1970", "/far"] {
-        assert!(run.stderr.lines().any(|line| line.trim_start().starts_with(path)), "{path}: {}", run.stderr);
-    }
+    assert_error(&run, 3, &["1 thing(s)", "--fidelity warn"]);
+    assert!(run.stderr.lines().any(|line| line.trim_start().starts_with("/far")), "{}", run.stderr);
 
     let dir = tempdir().unwrap();
     let (source, target) = (dir.path().join("oci"), dir.path().join("nydus"));
     layout.write(&source);
     let refusal = crate::support::cli::run(["to-nydus", "-q", "--json", &latest(&source), &latest(&target)]);
     let refusal: serde_json::Value = serde_json::from_str(&refusal.stdout).unwrap();
-    assert_eq!(refusal["losses"].as_array().unwrap().len(), 3);
+    assert_eq!(refusal["losses"].as_array().unwrap().len(), 1);
     let report = convert(&source, &target, &["--fidelity", "warn"]);
-    let paths: Vec<&str> =
-        report["losses"].as_array().unwrap().iter().map(|l| l["path"].as_str().unwrap()).collect();
-    assert_eq!(paths, ["/from-a-mac", "/before-1970", "/far"]);
+    let paths = |list: &str| -> Vec<String> {
+        report[list].as_array().unwrap().iter().map(|l| l["path"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(paths("losses"), ["/far"]);
+    // No engine of Linux sets such an attribute.
+    assert_eq!(paths("notes"), ["/from-a-mac"]);
     let listing = crate::support::cli::ok(["ls", &latest(&target)]).stdout;
     for (name, expected) in [("/from-a-mac", true), ("/before-1970", true), ("/far", false), ("/fine", true)]
     {

@@ -143,7 +143,8 @@ fn global_records_contiguous_files_and_blank_devices() {
         .finish();
     let image = Converted::of([tar]);
     assert_eq!(image.names(), ["/archive", "/archive/fifo", "/archive/file", "/archive/file2"]);
-    assert_eq!(image.files["/archive/file"]["mtime"], 123_456_789);
+    // Global records mean nothing, as for container engines.
+    assert_eq!(image.files["/archive/file"]["mtime"], 1_700_000_000);
     assert_eq!(image.files["/archive/fifo"]["type"], "fifo");
     assert_eq!(image.cat("archive/file"), "contiguous\n");
     assert_eq!(image.cat("archive/file2"), "two");

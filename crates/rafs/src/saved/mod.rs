@@ -19,7 +19,7 @@
 //!                                         else as in the inode before; no attributes
 //! run      | (chunks - 1) · 2 + 1 | blob | index ± |                ± what the run before ends before
 //!          | (chunks - 1) · 2     |                                 goes on where the run before ends
-//! link     | path | target | placeholder | forward |                0: no name leads there; number of an inode + 1
+//! link     | path | target | placeholder | earlier | forward |      0: no name leads there; number of an inode + 1
 //!                                                                   forward: all that + 1, 0 if there is none
 //!
 //! blob   | magic, version | name | features … metadata blob |       176 bytes, see `blob`
@@ -44,7 +44,7 @@ mod write;
 pub use error::SavedError;
 
 /// `nct`, and the version of all that is drawn above.
-const MAGIC_TREE: [u8; 4] = *b"nct\x01";
+const MAGIC_TREE: [u8; 4] = *b"nct\x02";
 /// `ncb`, and its version.
 const MAGIC_BLOB: [u8; 4] = *b"ncb\x01";
 

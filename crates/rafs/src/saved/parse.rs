@@ -225,12 +225,17 @@ impl Parser<'_> {
             let target = self.path()?;
             let (offset, value) = (self.reader.offset(), self.reader.number("placeholder")?);
             let placeholder = self.reference(offset, "placeholder", value, value)?;
+            let earlier = match (self.reader.offset(), self.reader.number("earlier")?) {
+                (_, 0) => false,
+                (_, 1) => true,
+                (offset, value) => return Err(self.reader.refuse(offset, "earlier", value)),
+            };
             let (offset, value) = (self.reader.offset(), self.reader.number("forward")?);
             let forward = match value.checked_sub(1) {
                 Some(reference) => Some(self.reference(offset, "forward", reference, value)?),
                 None => None,
             };
-            links.push(Link { path, target, placeholder, forward });
+            links.push(Link { path, target, placeholder, forward, earlier });
         }
         Ok(links)
     }

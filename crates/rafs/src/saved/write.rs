@@ -22,6 +22,7 @@ impl LayerTree {
             put_bytes(&mut writer.out, link.target.as_bytes());
             let placeholder = writer.reference(link.placeholder);
             put(&mut writer.out, placeholder);
+            put(&mut writer.out, link.earlier.into());
             let forward = link.forward.map_or(0, |id| writer.reference(id).saturating_add(1));
             put(&mut writer.out, forward);
         }

@@ -79,10 +79,10 @@ fn run_to_nydus(args: &ToNydus) -> Result<ExitCode> {
     };
     match &result {
         Err(error @ Error::NotFaithful { losses }) => {
-            show_losses(losses, "cannot hold", false);
+            show_losses(losses, "RAFS cannot hold");
             refuse(args, &error.to_string(), losses)?;
         }
-        Ok(report) => show_losses(&report.losses, "could not hold", args.output.quiet),
+        Ok(report) => show_report(&report.losses, &report.notes, args.output.quiet),
         Err(_) => {}
     }
     let report = result?;
@@ -106,11 +106,20 @@ fn refuse(args: &ToNydus, error: &str, losses: &[nydus_convert::LossReport]) -> 
     print_line(&serde_json::to_string_pretty(&report)?)
 }
 
-pub fn show_losses(losses: &[nydus_convert::LossReport], verb: &str, quiet: bool) {
-    if losses.is_empty() || quiet {
+/// What a conversion that succeeded lost, and what it passed over.
+pub fn show_report(losses: &[nydus_convert::LossReport], notes: &[nydus_convert::LossReport], quiet: bool) {
+    if !quiet {
+        show_losses(losses, "RAFS could not hold");
+        show_losses(notes, "note: passed over, as container engines do");
+    }
+}
+
+/// The first losses of a list under a heading, and the number of the others.
+pub fn show_losses(losses: &[nydus_convert::LossReport], heading: &str) {
+    if losses.is_empty() {
         return;
     }
-    eprintln!("RAFS {verb}:");
+    eprintln!("{heading}:");
     for loss in losses.iter().take(SHOWN_LOSSES) {
         eprintln!("  {}: {} (layer {})", loss.path, loss.problem, loss.layer);
     }

@@ -13,7 +13,7 @@ use nydus_convert::{ChunkDictionary, Error, Run};
 use serde::Serialize;
 
 use crate::args::{Fidelity, Format, Output, Prefetch, Replay, Resources};
-use crate::commands::{print_line, show_losses};
+use crate::commands::{print_line, show_losses, show_report};
 use crate::ends::open_dictionary;
 use crate::registries::Registry;
 use crate::streams::{self, Target};
@@ -170,8 +170,8 @@ fn pack(args: &Pack) -> Result<ExitCode> {
         NamedStream { stream: streams::open(&args.source)?, name: &args.source.display().to_string() };
     let packed = pack_layer(layer, target.open()?, &options, &run);
     match &packed {
-        Err(Error::NotFaithful { losses }) => show_losses(losses, "cannot hold", false),
-        Ok(report) => show_losses(&report.losses, "could not hold", args.output.quiet),
+        Err(Error::NotFaithful { losses }) => show_losses(losses, "RAFS cannot hold"),
+        Ok(report) => show_report(&report.losses, &report.notes, args.output.quiet),
         Err(_) => {}
     }
     let (report, free) = (packed?, !target.is_stdout());

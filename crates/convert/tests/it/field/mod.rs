@@ -1,3 +1,5 @@
 //! What the world sends: inputs from public bug reports, as tables. A further report is a line in a table.
 
 mod bounds;
+mod layers;
+mod notation;

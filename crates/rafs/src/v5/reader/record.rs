@@ -115,10 +115,10 @@ impl<'a> Head<'a> {
     pub(super) fn metadata(&self, body: &Body<'a>) -> Result<Metadata, EntryProblem> {
         let raw = &self.raw;
         let (seconds, nanos) = (raw.mtime.get(), raw.mtime_nanos.get());
-        let mtime = match i64::try_from(seconds) {
-            Ok(seconds) if nanos < 1_000_000_000 => Timestamp { seconds, nanos },
-            _ => return Err(EntryProblem::Time { seconds, nanos }),
-        };
+        if nanos >= 1_000_000_000 {
+            return Err(EntryProblem::Time { seconds, nanos });
+        }
+        let mtime = Timestamp { seconds: seconds.cast_signed(), nanos };
         let mode = u16::try_from(raw.mode.get() & 0o7777).unwrap_or_default();
         Ok(Metadata { mode, uid: raw.uid.get(), gid: raw.gid.get(), mtime, xattrs: body.xattrs()? })
     }

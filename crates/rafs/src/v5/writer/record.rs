@@ -68,7 +68,8 @@ fn head(name: &Name<'_>, inode: &Inode) -> InodeRecord {
         target_len: target_len.into(),
         device: device(&inode.kind).into(),
         mtime_nanos: metadata.mtime.nanos.into(),
-        mtime: metadata.mtime.seconds.unsigned_abs().into(),
+        // Two's complement: clients take the field for signed.
+        mtime: metadata.mtime.seconds.cast_unsigned().into(),
         reserved: [0; 8],
     }
 }

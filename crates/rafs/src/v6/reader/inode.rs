@@ -87,11 +87,10 @@ impl Fields {
     }
 
     fn time(&self) -> Result<Timestamp, EntryProblem> {
-        match i64::try_from(self.mtime) {
-            Ok(seconds) if self.mtime_nanos < 1_000_000_000 => {
-                Ok(Timestamp { seconds, nanos: self.mtime_nanos })
-            }
-            _ => Err(EntryProblem::Time { seconds: self.mtime, nanos: self.mtime_nanos }),
+        let nanos = self.mtime_nanos;
+        match nanos {
+            0..1_000_000_000 => Ok(Timestamp { seconds: self.mtime.cast_signed(), nanos }),
+            _ => Err(EntryProblem::Time { seconds: self.mtime, nanos }),
         }
     }
 }

@@ -77,7 +77,8 @@ fn raw(
         uid: metadata.uid.into(),
         gid: metadata.gid.into(),
         // Times before 1970 were refused before.
-        mtime: metadata.mtime.seconds.unsigned_abs().into(),
+        // Two's complement: clients take the field for signed.
+        mtime: metadata.mtime.seconds.cast_unsigned().into(),
         mtime_nanos: metadata.mtime.nanos.into(),
         links: node.links.into(),
         reserved2: [0; 16],
