@@ -199,7 +199,7 @@ proptest! {
     #[test]
     fn any_bytes(bytes in vec(any::<u8>(), 0..200)) {
         saved_layer::check(&bytes);
-        saved_layer::check(&[b"nct\x01", bytes.as_slice()].concat());
+        saved_layer::check(&[b"nct\x02", bytes.as_slice()].concat());
     }
 }
 
@@ -318,7 +318,7 @@ fn damaged_anywhere() {
 
 /// A saved layer whose root has `entries` and no owner, time or mode; `links` is all behind that.
 fn raw(entries: &[&[u8]], links: &[u8]) -> Vec<u8> {
-    [b"nct\x01\x80", &[entries.len() as u8][..], &entries.concat(), links].concat()
+    [b"nct\x02\x80", &[entries.len() as u8][..], &entries.concat(), links].concat()
 }
 
 #[test]
@@ -332,8 +332,8 @@ fn hostile_layers() {
     LayerTree::parse(&raw(&[], none)).unwrap();
     LayerTree::parse(&raw(&[b"\x01a\x05", b"\x01b\x07\x01"], none)).unwrap();
 
-    assert!(matches!(error(b"nct\x02\x80\0\0".to_vec()), SavedError::Magic { .. }));
-    assert_eq!(field(b"nct\x01\x05\0\0".to_vec()), ("the root's head", 4, 5));
+    assert!(matches!(error(b"nct\x01\x80\0\0".to_vec()), SavedError::Magic { .. }));
+    assert_eq!(field(b"nct\x02\x05\0\0".to_vec()), ("the root's head", 4, 5));
     // Links to what comes later, to a directory, to the root; flags where there are none.
     assert_eq!(field(raw(&[b"\x01a\x07\x01", b"\x01b\x05"], none)), ("inode", 9, 1));
     assert_eq!(field(raw(&[b"\x01a\0\0", b"\x01b\x07\x01"], none)), ("inode", 13, 1));
@@ -366,15 +366,16 @@ fn hostile_layers() {
     LayerTree::parse(&raw(&[full], none)).unwrap();
     assert_eq!(field(raw(&[full, b"\x01b\x01\0\x01\x02"], none)), ("run", 19, 2));
     // Links out of the layer.
-    LayerTree::parse(&raw(&[], b"\x01\x01a\x01b\0\0")).unwrap();
-    assert_eq!(field(raw(&[], b"\x01\x01a\x01b\x01\0")), ("placeholder", 11, 1));
-    assert_eq!(field(raw(&[], b"\x01\x01a\x01b\0\x03")), ("forward", 12, 3));
-    assert!(matches!(error(raw(&[], b"\x01\x02/a\x01b\0\0")), SavedError::Path { offset: 7, .. }));
-    assert!(matches!(error(raw(&[], b"\x01\x01a\x02..\0\0")), SavedError::Path { offset: 9, .. }));
-    assert!(matches!(error(raw(&[], b"\x01\0\x01b\0\0")), SavedError::Tree { .. }));
+    LayerTree::parse(&raw(&[], b"\x01\x01a\x01b\0\x01\0")).unwrap();
+    assert_eq!(field(raw(&[], b"\x01\x01a\x01b\x01\0\0")), ("placeholder", 11, 1));
+    assert_eq!(field(raw(&[], b"\x01\x01a\x01b\0\x02\0")), ("earlier", 12, 2));
+    assert_eq!(field(raw(&[], b"\x01\x01a\x01b\0\0\x03")), ("forward", 13, 3));
+    assert!(matches!(error(raw(&[], b"\x01\x02/a\x01b\0\0\0")), SavedError::Path { offset: 7, .. }));
+    assert!(matches!(error(raw(&[], b"\x01\x01a\x02..\0\0\0")), SavedError::Path { offset: 9, .. }));
+    assert!(matches!(error(raw(&[], b"\x01\0\x01b\0\0\0")), SavedError::Tree { .. }));
     // Counts that no bytes pay for.
     let huge = b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01";
-    for before in [&b"nct\x01\x80"[..], b"nct\x01\x80\0", b"nct\x01\xc0", b"nct\x01\x80\x01\x01a\x01\0"] {
+    for before in [&b"nct\x02\x80"[..], b"nct\x02\x80\0", b"nct\x02\xc0", b"nct\x02\x80\x01\x01a\x01\0"] {
         assert!(matches!(error([before, huge].concat()), SavedError::CutShort { .. }), "{before:?}");
     }
 }
@@ -390,7 +391,7 @@ fn the_deepest_layer() {
     layer.finish().unwrap();
     assert_eq!(LayerTree::parse(&layer.write()).unwrap().tree(), layer.tree());
 
-    let deeper = [&b"nct\x01"[..], &b"\0\x01\x01d".repeat(limits::MAX_DEPTH + 1), &[0, 0, 0]].concat();
+    let deeper = [&b"nct\x02"[..], &b"\0\x01\x01d".repeat(limits::MAX_DEPTH + 1), &[0, 0, 0]].concat();
     assert!(matches!(LayerTree::parse(&deeper), Err(SavedError::TooDeep { .. })));
 }
 
