@@ -30,6 +30,12 @@ impl Budget {
         Self { left: Cell::new(BASE) }
     }
 
+    /// So much.
+    #[cfg(test)]
+    pub const fn of(left: u64) -> Self {
+        Self { left: Cell::new(left) }
+    }
+
     /// Adds what a sample of so many plain bytes earns.
     pub fn earn(&self, plain_bytes: usize) {
         self.left.set(self.left.get().saturating_add(PER_BYTE * plain_bytes as u64));

@@ -11,7 +11,7 @@
 use super::budget::Budget;
 use super::ending::TRAILER;
 use super::sample::{Class, Sample, SampledMember};
-use super::trial::{Trial, Verdict};
+use super::trial::{MAX_CLASSES, Trial, Verdict};
 
 /// A sample is never larger than this, whatever is asked for.
 const MAX_SAMPLE: usize = 8 << 20;
@@ -116,7 +116,13 @@ impl Sampler {
         if self.late_open && self.class.is_some() {
             self.late.pop();
         }
+        if verdict.classes.len() + self.late.len() > MAX_CLASSES {
+            verdict.budget.spend();
+        }
         for late in self.late {
+            if verdict.budget.is_spent() {
+                break;
+            }
             let budget = std::mem::replace(&mut verdict.budget, Budget::limited());
             let late = Trial { sample: late.sample }.run_within(None, budget);
             verdict.classes.extend(late.classes);

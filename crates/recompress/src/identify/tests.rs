@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::num::NonZeroUsize;
 
+use super::budget::Budget;
 use super::whole::{identify, watch};
 use super::*;
 use crate::encode::MemberEncoder;
@@ -243,10 +244,18 @@ fn further_classes_share_a_budget() {
         (0..classes).flat_map(of_class).collect()
     };
     // As tools write them.
-    for (classes, length) in [(2, 300_000), (3, 100_000), (4, 20_000), (12, 500)] {
+    for (classes, length) in [(2, 300_000), (3, 100_000), (4, 20_000), (4, 500)] {
         assert!(!found(&stream(classes, length), 4 << 20).is_empty(), "{classes} {length}");
     }
-    assert_eq!(found(&stream(32, 130_000), 4 << 20), Vec::<String>::new());
+    let spent = |left: u64| {
+        let mut identifier = Identifier::new(Sampling { plain_bytes: 100_000 });
+        watch(&mut &stream(1, 300_000)[..], &mut identifier).unwrap();
+        let verdict = identifier.take_trial().unwrap().run_within(None, Budget::of(left));
+        identifier.finish(Some(verdict)).candidates.is_empty()
+    };
+    assert!(spent(1) && !spent(100 << 20));
     // However short they are.
-    assert!(found(&stream(33, 1), 4 << 20).is_empty());
+    assert!(found(&stream(5, 1), 4 << 20).is_empty());
+    // Before the end of the sample or behind it.
+    assert!(found(&stream(5, 5000), 20_000).is_empty());
 }

@@ -23,8 +23,9 @@ const MAX_OF_FAMILY: usize = 8;
 /// Methods kept for one class; a last round over the families may exceed it.
 pub(super) const MAX_METHODS: usize = 24;
 
-/// Classes of members in a sample. Known encoders and tools write a dozen different headers; more are no habit of any.
-const MAX_CLASSES: usize = 32;
+/// Classes of members in a stream. A tool writes one or two; with more than these the stream is not tried at all, for each
+/// may cost half a second.
+pub(super) const MAX_CLASSES: usize = 4;
 
 /// Full blocks that make a match a proof of the family.
 const ENOUGH_BLOCKS: u64 = 2;
@@ -83,6 +84,10 @@ impl Trial {
         if sample.overflow {
             return verdict;
         }
+        if has_too_many_classes(sample) {
+            verdict.budget.spend();
+            return verdict;
+        }
         let shapes: Vec<Shape> = sample.members.iter().map(|member| shape(member, sample)).collect();
         let flushes: Vec<Flushes> = sample
             .members
@@ -97,8 +102,7 @@ impl Trial {
             let budget = first.filter(|_| verdict.classes.is_empty()).unwrap_or(&verdict.budget);
             let judged = judge(member.class, sample, (&shapes, &flushes), budget);
             verdict.classes.push(judged);
-            if verdict.budget.is_spent() || verdict.classes.len() > MAX_CLASSES {
-                verdict.budget.spend();
+            if verdict.budget.is_spent() {
                 return verdict;
             }
         }
@@ -109,6 +113,19 @@ impl Trial {
             .collect();
         verdict
     }
+}
+
+fn has_too_many_classes(sample: &Sample) -> bool {
+    let mut classes: Vec<Class> = Vec::new();
+    for member in &sample.members {
+        if !classes.contains(&member.class) {
+            classes.push(member.class);
+        }
+        if classes.len() > MAX_CLASSES {
+            return true;
+        }
+    }
+    false
 }
 
 fn shape(member: &SampledMember, sample: &Sample) -> Shape {
