@@ -59,14 +59,15 @@ pub use kind::Kind;
 pub use layer::{LayerFailure, Lost, LostEntry, MergeLayer};
 pub use nydus_convert_chunk::{Compression, CompressionError, ZstdLevel};
 pub use options::{
-    Dedup, DedupError, Fidelity, FsOptions, FsOptionsError, IndexForm, Layers, MinSaving, MinSavingError,
-    Replay, ReuseOptions, ToNydusOptions, ToOciOptions,
+    Dedup, DedupError, Fidelity, FsOptions, FsOptionsError, IndexForm, Lacking, Layers, MinSaving,
+    MinSavingError, Replay, ReuseOptions, ToNydusOptions, ToOciOptions,
 };
 pub use prefetch::{Prefetch, PrefetchError};
 pub use report::{
-    Action, CheckReport, CheckedImage, ImageReport, LayerReport, LossReport, MergeReport, MergedBlob,
-    PackReport, RefusalReport, ReplayReport, Restoration, RestoredImage, RestoredLayer, SCHEMA_VERSION,
-    SharedReport, ToNydusReport, ToOciReport, ToolReport, UnpackReport, WayBack,
+    Action, CheckReport, CheckedImage, DifferenceReport, ImageReport, LayerReport, LossReport, Mended,
+    MergeReport, MergedBlob, PackReport, RefusalReport, ReplayReport, Restoration, RestoredImage,
+    RestoredLayer, SCHEMA_VERSION, SharedReport, ToNydusReport, ToOciReport, ToolReport, UnpackReport,
+    WayBack,
 };
 pub use rootfs::{Rootfs, RootfsError};
 pub use run::{LayerLabel, Observer, Resources, Run, Stop};

@@ -338,11 +338,23 @@ impl Layers {
     pub const ZSTD_LEVEL: i32 = 3;
 }
 
+/// What `to_oci` does where an image has no record and the layers that its blobs describe are not all that it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Lacking {
+    /// One more layer holds the difference, or one layer all files.
+    #[default]
+    Add,
+    /// It is an error.
+    Refuse,
+}
+
 /// Everything that `to_oci` can be told.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ToOciOptions {
     /// How layers are stored.
     pub layers: Layers,
+    /// What to do where layers are lacking.
+    pub lacking: Lacking,
     /// Which images of an index.
     pub platforms: PlatformFilter,
 }

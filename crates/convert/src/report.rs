@@ -186,6 +186,33 @@ pub struct RestoredImage {
     pub digest: String,
     /// Layers in manifest order; empty if nothing was converted.
     pub layers: Vec<RestoredLayer>,
+    /// Where the layers that the blobs describe do not make the image's file system; none if they do.
+    pub difference: Option<DifferenceReport>,
+}
+
+/// What an image has that its layers have not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DifferenceReport {
+    /// What was done about it.
+    pub result: Mended,
+    /// Names that the layers have not, or have otherwise.
+    pub written: u64,
+    /// Names that the layers have and the image has not.
+    pub removed: u64,
+    /// The first of both.
+    pub examples: Vec<String>,
+}
+
+/// What is done about layers that do not make the image's file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mended {
+    /// The last layer holds the difference.
+    OneMoreLayer,
+    /// The only layer holds all files.
+    OneLayer,
+    /// Nothing: the original layers are what the record says.
+    Original,
 }
 
 /// One layer that came back.

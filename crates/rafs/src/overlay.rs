@@ -75,8 +75,6 @@ impl LayerTree {
     /// by their [`LINK_XATTR`]; a link that could be settled inside the layer stays settled.
     pub fn of_bootstrap(mut tree: Tree) -> Self {
         let guessed = Metadata::implicit_directory();
-        let links: Vec<Link> =
-            tree.walk().filter_map(|entry| link_of(entry.path, entry.id, entry.inode)).collect();
         let directories: Vec<InodeId> =
             tree.inodes().filter(|(_, inode, _)| inode.metadata == guessed).map(|(id, ..)| id).collect();
         let root = tree.root();
@@ -85,6 +83,13 @@ impl LayerTree {
                 directory.implicit = id == root || !directory.is_empty();
             }
         }
+        Self::of_tree(tree)
+    }
+
+    /// As [`LayerTree::of_bootstrap`], where it is known which directories the layer describes: those that are not
+    /// [implicit](Directory::implicit).
+    pub fn of_tree(tree: Tree) -> Self {
+        let links = tree.walk().filter_map(|entry| link_of(entry.path, entry.id, entry.inode)).collect();
         Self::of_parts(tree, links)
     }
 
@@ -187,7 +192,8 @@ impl LayerTree {
         let kind = InodeKind::Regular { size: 0, chunks: Vec::new() };
         let placeholder = self.tree.insert(path, Inode { metadata, kind })?;
         self.pending.insert(placeholder, target.clone());
-        let link = Link { path: path.clone(), target: target.clone(), placeholder, forward: None, earlier: false };
+        let link =
+            Link { path: path.clone(), target: target.clone(), placeholder, forward: None, earlier: false };
         self.links_weight += weight_of(&link);
         self.links.push(link);
         Ok(())

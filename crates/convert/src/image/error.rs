@@ -4,7 +4,7 @@ use std::io;
 
 use nydus_convert_chunk::BlobError;
 use nydus_convert_oci::{self as oci, Digest, ErrorKind};
-use nydus_convert_rafs::EntryPath;
+use nydus_convert_rafs::{EntryPath, TreeError};
 use thiserror::Error;
 
 use crate::kind::Kind;
@@ -119,6 +119,12 @@ pub enum NydusError {
     /// The image's record is of something else.
     #[error("the image's record is not of an image")]
     OriginIsNoImage,
+    /// The layers that the blobs describe are not all that the image has.
+    #[error("the original layers cannot be had: the image has no record of them, and {0}")]
+    Incomplete(String),
+    /// What the image has cannot be laid out as layers.
+    #[error("the layers cannot be compared with the image")]
+    Layers(#[source] TreeError),
     /// Fewer blobs than layers.
     #[error("the original has {expected} layers, the image {actual} blobs")]
     LayersAreMissing {

@@ -6,10 +6,11 @@ use nydus_convert_chunk::store::StoreError;
 use nydus_convert_chunk::{BlobError, PackError, WriteError};
 use nydus_convert_layer::LayerError;
 use nydus_convert_oci::{self as oci, DecompressError, DiffId, Digest, ErrorKind, VerifyError};
-use nydus_convert_rafs::{EntryPath, TreeError};
+use nydus_convert_rafs::{EntryPath, OverlayError, TreeError};
 use nydus_convert_recompress::ReplayError;
 use thiserror::Error;
 
+use crate::image::ImageError;
 use crate::kind::Kind;
 use crate::run::observer::Interrupted;
 
@@ -114,6 +115,12 @@ pub enum LayerFailure {
     /// Files lie in a blob that is not there.
     #[error(transparent)]
     UnknownBlob(#[from] crate::image::UnknownBlob),
+    /// It does not fit on the layers below.
+    #[error("the layer cannot be laid over those below it")]
+    Overlay(#[source] OverlayError),
+    /// What the image says of its blobs cannot be used.
+    #[error(transparent)]
+    Image(#[from] Box<ImageError>),
     /// A stream cannot be made.
     #[error("the tar cannot be made")]
     Stream(#[source] io::Error),
@@ -230,7 +237,8 @@ impl LayerFailure {
                 ErrorKind::of_io(error).into()
             }
             Self::Stream(error) | Self::Aside(error) => ErrorKind::of_io(error).into(),
-            Self::LayerWrite(_) => Kind::Failed,
+            Self::LayerWrite(_) | Self::Overlay(_) => Kind::Failed,
+            Self::Image(error) => error.kind(),
             Self::Store(error) => error.into(),
             Self::UnknownBlob(_) => Kind::NotFaithful,
             Self::Replay(_) | Self::Blob { .. } | Self::BlobBootstrap { .. } => Kind::NotFaithful,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nydus_convert_oci::nydus::REFERENCE_LAYER;
 use nydus_convert_oci::{Descriptor, Digest};
-use nydus_convert_rafs::{Blob, BlobName, Image, Tree};
+use nydus_convert_rafs::{Blob, BlobName, Image};
 
 use super::error::VerbError;
 use super::files::Files;
@@ -82,14 +82,13 @@ pub fn unpack_layer(
     let job = LayerJob {
         blob: own.as_ref().unwrap_or(&unnamed),
         all: &others,
-        // Nothing is known of other layers.
-        merged: &Tree::new(),
+        opened: None,
         tar: None,
         expected: None,
         label: LayerLabel { platform: None, number: 1, count: 1, digest: name.clone(), size: 0 },
     };
     let made = match &bootstrap {
-        None => restore(&run, &job, &|| false),
+        None => restore(&run, &job, &|| false).map(|(tar, _)| tar),
         Some(image) => with_bootstrap(&run, &job, image, own.as_ref()),
     };
     made.map(|tar| report(&tar)).map_err(|failure| in_layer(&name, failure))

@@ -7,9 +7,8 @@ use nydus_convert_chunk::ordered::Pool;
 use nydus_convert_chunk::{BlobError, BlobReader, ChunkSource, Foreign, ReadAhead, Request, read_ahead};
 use nydus_convert_oci::{Descriptor, Digest, Source};
 use nydus_convert_rafs::meta::section;
-use nydus_convert_rafs::{BlobName, ChunkTable, Image};
+use nydus_convert_rafs::{Blob, BlobName, ChunkTable, Image};
 
-use super::rebuild::open_chunks;
 use crate::image::blob_file::BlobFile;
 use crate::image::locate::find_layer;
 use crate::layer::failure::LayerFailure;
@@ -131,4 +130,15 @@ impl OpenBlob {
         });
         read_ahead(pool, window_bytes, Box::new(requests) as Box<dyn Iterator<Item = Request<BlobFile>> + 'a>)
     }
+}
+
+/// The chunks of a blob that is a layer.
+pub fn open_chunks(
+    source: &dyn Source,
+    layer: &Descriptor,
+    blob: &Blob,
+) -> Result<ChunkSource<BlobFile>, LayerFailure> {
+    let in_blob = |source| LayerFailure::Blob { blob: layer.digest, source };
+    let reader = BlobReader::open_as(BlobFile::open(source, layer)?, blob).map_err(in_blob)?;
+    Arc::new(reader).chunks_of(blob).map_err(in_blob)
 }

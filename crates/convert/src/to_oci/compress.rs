@@ -10,6 +10,7 @@ use std::num::NonZeroUsize;
 
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 use nydus_convert_chunk::ordered::Pool;
+use nydus_convert_oci::nydus::LayerStorage;
 
 use crate::options::Layers;
 
@@ -27,6 +28,15 @@ pub fn describe(layers: Layers) -> String {
         Layers::Gzip(level) => format!("gzip level {level}, made anew"),
         Layers::Zstd(level) => format!("zstd level {level}, made anew"),
         Layers::Plain => "not compressed".to_owned(),
+    }
+}
+
+/// How layers are stored when they are made anew.
+pub fn storage(layers: Layers) -> LayerStorage {
+    match layers {
+        Layers::Original | Layers::Gzip(_) => LayerStorage::Gzip,
+        Layers::Zstd(_) => LayerStorage::Zstd,
+        Layers::Plain => LayerStorage::Plain,
     }
 }
 

@@ -8,11 +8,11 @@ use nydus_convert_layer::record::Record;
 use nydus_convert_oci::image::Format;
 use nydus_convert_oci::nydus::LayerStorage;
 use nydus_convert_oci::{self as oci, BlobWriter, Descriptor, DiffId, Digest, HashingReader};
-use nydus_convert_rafs::Tree;
+use nydus_convert_rafs::{Image, Tree};
 use nydus_convert_recompress::{Recipe, ReplayError, replay};
 
 use super::blob::OpenBlob;
-use super::image::storage;
+use super::guess::forget_guessed_directories;
 use super::payload::Payload;
 use super::tarfs::PlainTar;
 use super::{Run, compress, rebuild};
@@ -28,8 +28,8 @@ pub struct LayerJob<'a> {
     pub blob: &'a Descriptor,
     /// All layers of the Nydus image: files may use chunks of other blobs.
     pub all: &'a [Descriptor],
-    /// The file system of the whole image.
-    pub merged: &'a Tree,
+    /// The blob, if it is open.
+    pub opened: Option<&'a OpenBlob>,
     /// Whether the blob is a plain tar, and what is remembered of it.
     pub tar: Option<PlainTar>,
     /// What it was, where the image says so.
@@ -94,12 +94,12 @@ impl RestoredTar {
     }
 }
 
-/// Makes one layer.
+/// Makes one layer; gives its file system too, if that became known on the way.
 pub fn restore(
     run: &Run<'_>,
     job: &LayerJob<'_>,
     give_up: &dyn Fn() -> bool,
-) -> Result<RestoredTar, LayerFailure> {
+) -> Result<(RestoredTar, Option<Image>), LayerFailure> {
     run.observer.layer_started(&job.label);
     let proceed = || match run.stop.requested() {
         Some(signal) => Err(LayerFailure::Interrupted { signal }),
@@ -107,7 +107,7 @@ pub fn restore(
         None => Ok(()),
     };
     let restored = Restoring::new(run, job, &proceed).restore()?;
-    run.observer.layer_finished(&job.label, restored.blob.size);
+    run.observer.layer_finished(&job.label, restored.0.blob.size);
     Ok(restored)
 }
 
@@ -130,21 +130,31 @@ impl<'a> Restoring<'a> {
         Self { run, job, proceed, advanced: Cell::new(0) }
     }
 
-    fn restore(&self) -> Result<RestoredTar, LayerFailure> {
+    fn restore(&self) -> Result<(RestoredTar, Option<Image>), LayerFailure> {
         if let Some(digest) = referred::reference(self.job.blob) {
-            return self.referred(digest);
+            return Ok((self.referred(digest)?, None));
         }
         if let Some(tar) = &self.job.tar {
-            return self.plain_tar(tar);
+            return Ok((self.plain_tar(tar)?, None));
+        }
+        if let Some(blob) = self.job.opened {
+            return Ok((self.of_blob(blob)?, None));
         }
         let mut blob = OpenBlob::open(self.run.source, self.job.blob)?;
+        blob.open_foreign(self.run.source, self.job.all)?;
+        if let Some(image) = &mut blob.image {
+            // Nothing is known of other layers.
+            forget_guessed_directories(&mut image.tree, &Tree::new());
+        }
+        let made = self.of_blob(&blob)?;
+        Ok((made, blob.image))
+    }
+
+    fn of_blob(&self, blob: &OpenBlob) -> Result<RestoredTar, LayerFailure> {
         match (blob.section(LAYER_SECTION)?, &self.job.expected) {
-            (Some(record), _) => {
-                blob.open_foreign(self.run.source, self.job.all)?;
-                self.recorded(TarSource::Chunks(&blob), &LayerRecord::parse(&record)?)
-            }
+            (Some(record), _) => self.recorded(TarSource::Chunks(blob), &LayerRecord::parse(&record)?),
             (None, Some(_)) => Err(LayerFailure::NoRecord { blob: self.job.blob.digest }),
-            (None, None) => rebuild::layer(self, &mut blob),
+            (None, None) => rebuild::layer(self, blob),
         }
     }
 
@@ -268,7 +278,7 @@ impl<'a> Restoring<'a> {
         RestoredTar {
             blob: stored,
             diff_id,
-            storage: storage(layers),
+            storage: compress::storage(layers),
             exact: false,
             exact_tar,
             method: compress::describe(layers),

@@ -8,8 +8,14 @@
 
 pub(crate) mod blob;
 mod compress;
+mod contents;
+mod described;
+mod difference;
+mod guess;
 mod image;
+mod known;
 pub(crate) mod layer;
+mod layers;
 mod payload;
 pub(crate) mod rebuild;
 mod referred;
@@ -25,7 +31,7 @@ use crate::error::Error;
 use crate::image::ImageError;
 use crate::image::find::{self as images, Content, Found, FoundKind};
 use crate::options::{Layers, ToOciOptions};
-use crate::remembered::{Origin, OriginIndex};
+use crate::remembered::OriginIndex;
 use crate::report::{Restoration, RestoredImage, SCHEMA_VERSION, ToOciReport};
 use crate::run::{Observer, Resources, Stop};
 
@@ -122,6 +128,7 @@ impl Restoring<'_> {
             source_digest: digest.to_string(),
             digest: digest.to_string(),
             layers: Vec::new(),
+            difference: None,
         });
         Ok(Restored { descriptor: found.descriptor.clone(), exact: true, indexes: Vec::new() })
     }
@@ -216,9 +223,4 @@ fn first_chain(entries: &Entries<'_>) -> Vec<OriginIndex> {
 /// The entry of a new index for what came of `entry`.
 fn described_as(entry: &Descriptor, restored: Descriptor) -> Descriptor {
     Descriptor { platform: entry.platform.clone(), ..restored }
-}
-
-/// What an image remembers, checked against what its manifest says of it.
-fn parse_origin(bytes: &[u8]) -> Result<Origin, Error> {
-    Origin::parse(bytes).map_err(Error::Record)
 }

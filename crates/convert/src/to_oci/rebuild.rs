@@ -3,19 +3,20 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use nydus_convert_chunk::{BlobError, BlobReader, ChunkSource, PlainChunk, Request, read_ahead};
+use nydus_convert_chunk::{BlobError, ChunkSource, PlainChunk, Request, read_ahead};
 use nydus_convert_layer::{LayerPlan, Whiteouts};
-use nydus_convert_oci::{Descriptor, DiffId, HashingReader, Manifest, Source};
-use nydus_convert_rafs::{Blob, BlobName, Image, InodeId, InodeKind, Metadata, Tree};
+use nydus_convert_oci::{DiffId, HashingReader, Manifest};
+use nydus_convert_rafs::{Blob, BlobName, Image, InodeId, InodeKind};
 
 use super::Run;
-use super::blob::OpenBlob;
+use super::blob::{OpenBlob, open_chunks};
 use super::layer::{LayerJob, RestoredTar, Restoring, Watched};
 use crate::error::Error;
 use crate::image::Found;
 use crate::image::ImageError;
 use crate::image::blob_file::BlobFile;
 use crate::image::locate::find_layer;
+use crate::image::referred::{self, is_referred};
 use crate::layer::failure::LayerFailure;
 use crate::run::LayerLabel;
 
@@ -23,47 +24,30 @@ use crate::run::LayerLabel;
 const SHOWN_MISFITS: usize = 20;
 
 /// A layer from the bootstrap in its blob.
-pub fn layer(restoring: &Restoring<'_>, blob: &mut OpenBlob) -> Result<RestoredTar, LayerFailure> {
-    let mut image = blob.image.take().ok_or(LayerFailure::NoBootstrap)?;
-    forget_guessed_directories(&mut image.tree, restoring.job.merged);
-    make(restoring, &image, Some(blob))
+pub fn layer(restoring: &Restoring<'_>, blob: &OpenBlob) -> Result<RestoredTar, LayerFailure> {
+    make(restoring, blob.image.as_ref().ok_or(LayerFailure::NoBootstrap)?, Some(blob))
 }
 
-/// A bootstrap does not say which directories its layer describes and which are there only because something lies
-/// below them. The latter have known metadata; where the whole image has others, they come from another layer, and an
-/// entry here would overwrite them.
-fn forget_guessed_directories(tree: &mut Tree, merged: &Tree) {
-    let guessed = Metadata::implicit_directory();
-    let mut stack = vec![(tree.root(), Some(merged.root()))];
-    while let Some((id, above)) = stack.pop() {
-        let differs = above.is_some_and(|above| merged.inode(above).metadata != guessed);
-        let is_guess = tree.inode(id).metadata == guessed;
-        let Some(directory) = tree.directory(id) else { continue };
-        for (name, child) in directory.iter() {
-            let above = above.and_then(|above| merged.directory(above)?.get(name));
-            stack.push((child, above));
-        }
-        if let InodeKind::Directory(directory) = &mut tree.inode_mut(id).kind {
-            directory.implicit = differs && is_guess && !directory.is_empty();
-        }
-    }
-}
-
-/// One layer from the bootstrap of the image.
-pub fn whole(run: &Run<'_>, found: &Found, manifest: &Manifest, image: &Image) -> Result<RestoredTar, Error> {
+/// A layer that is no blob's: `image` has its files, and the chunks of the whole image.
+pub fn extra(
+    run: &Run<'_>,
+    (found, manifest): (&Found, &Manifest),
+    image: &Image,
+    (number, count): (usize, usize),
+) -> Result<RestoredTar, Error> {
     let (Some(blob), digest) = (manifest.layers.last(), found.descriptor.digest) else {
         return Err(Error::from(ImageError::NotNydus { reference: found.descriptor.digest.to_string() }));
     };
     let (platform, size) = (found.label(), found.descriptor.size);
-    let label = LayerLabel { platform, number: 1, count: 1, digest: digest.to_string(), size };
-    let job = LayerJob { blob, all: &manifest.layers, merged: &image.tree, tar: None, expected: None, label };
+    let label = LayerLabel { platform, number, count, digest: digest.to_string(), size };
+    let job = LayerJob { blob, all: &manifest.layers, opened: None, tar: None, expected: None, label };
     let proceed = || match run.stop.requested() {
         Some(signal) => Err(LayerFailure::Interrupted { signal }),
         None => Ok(()),
     };
     run.observer.layer_started(&job.label);
     let made = make(&Restoring::new(run, &job, &proceed), image, None);
-    let tar = made.map_err(|failure| Error::in_layer((1, 1), digest, failure))?;
+    let tar = made.map_err(|failure| Error::in_layer((number, count), digest, failure))?;
     run.observer.layer_finished(&job.label, tar.blob.size);
     Ok(RestoredTar { from: None, ..tar })
 }
@@ -116,19 +100,14 @@ fn source_of(
         let in_blob = |source| LayerFailure::Blob { blob: own.digest, source };
         return own.reader.chunks_of(blob).map_err(in_blob);
     }
+    if is_referred(blob) {
+        let opened = referred::open(restoring.run.source, restoring.job.all, blob);
+        let (_, referred) = opened.map_err(|error| LayerFailure::Image(Box::new(error)))?;
+        let in_blob = |source| LayerFailure::Blob { blob: restoring.job.blob.digest, source };
+        return referred.chunks_of(blob).map_err(in_blob);
+    }
     let layer = find_layer(restoring.job.all, blob.name)?;
     open_chunks(restoring.run.source, layer, blob)
-}
-
-/// The chunks of a blob that is a layer.
-pub fn open_chunks(
-    source: &dyn Source,
-    layer: &Descriptor,
-    blob: &Blob,
-) -> Result<ChunkSource<BlobFile>, LayerFailure> {
-    let in_blob = |source| LayerFailure::Blob { blob: layer.digest, source };
-    let reader = BlobReader::open_as(BlobFile::open(source, layer)?, blob).map_err(in_blob)?;
-    Arc::new(reader).chunks_of(blob).map_err(in_blob)
 }
 
 /// The chunks of a file.

@@ -19,9 +19,7 @@ use std::fmt;
 
 pub use assemble::{IndexParts, ManifestParts, blob_descriptor, bootstrap_descriptor, config, index_entry};
 pub use bootstrap::{Bootstrap, BootstrapError, BootstrapWriter, StoredBootstrap, read_bootstrap};
-pub use unassemble::{
-    LayerStorage, plain_annotations, plain_config, plain_index, plain_manifest, source_layers,
-};
+pub use unassemble::{LayerStorage, plain_annotations, plain_config, plain_index, plain_manifest};
 pub use variants::{EMPTY_TAR, has_nydus, is_variant, variant_config, variant_manifest};
 
 /// Media type of data blobs, in OCI and in Docker manifests (converter, `MediaTypeNydusBlob`).

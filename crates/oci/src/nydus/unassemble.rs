@@ -1,7 +1,7 @@
 //! The other way: config, manifest and index of a plain image from those of a Nydus image that does not remember what
 //! it was made from.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::descriptor::{Annotations, Descriptor};
 use crate::digest::DiffId;
@@ -13,24 +13,33 @@ use super::HISTORY_COMMENT;
 /// Annotations that speak of a Nydus image, by the beginning of their keys: the snapshotter's and our own.
 const NYDUS_ANNOTATIONS: [&str; 2] = ["containerd.io/snapshot/nydus-", "io.nydus-convert."];
 
+/// `created_by` of history entries for layers that no entry of the image speaks of.
+const HISTORY_REBUILT_BY: &str = "nydus-convert to-oci";
+
 /// The config without what conversion added, and with the diff ids of the layers made anew.
 pub fn plain_config(nydus: &Config, diff_ids: Vec<DiffId>) -> Config {
     let is_ours = |entry: &Value| entry.get("comment").and_then(Value::as_str) == Some(HISTORY_COMMENT);
     let history = nydus.history().iter().filter(|entry| !is_ours(entry)).cloned().collect();
+    let history = fit_history(history, diff_ids.len());
     nydus.with_layers(diff_ids, history)
 }
 
-/// How many of the blobs of a Nydus image are layers of the image it was made from: the first ones, as many as its
-/// history tells of; blobs of dictionaries follow them and have no entry. All of them if the history tells nothing.
-pub fn source_layers(nydus: &Config, blobs: usize) -> usize {
-    let is_layer = |entry: &&Value| {
-        let empty = entry.get("empty_layer").and_then(Value::as_bool).unwrap_or(false);
-        !empty && entry.get("comment").and_then(Value::as_str) != Some(HISTORY_COMMENT)
-    };
-    match nydus.history().iter().filter(is_layer).count() {
-        told @ 1.. if told < blobs => told,
-        _ => blobs,
+/// A history of as many layers: entries are added for those that it does not speak of, and entries of others say that
+/// they made none. A history that speaks of no layer stays as it is: it is optional.
+fn fit_history(mut history: Vec<Value>, layers: usize) -> Vec<Value> {
+    let is_layer = |entry: &Value| !entry.get("empty_layer").and_then(Value::as_bool).unwrap_or(false);
+    let spoken_of = history.iter().filter(|entry| is_layer(entry)).count();
+    if spoken_of == 0 {
+        return history;
     }
+    for entry in history.iter_mut().filter(|entry| is_layer(entry)).skip(layers) {
+        if let Some(entry) = entry.as_object_mut() {
+            entry.insert("empty_layer".to_owned(), Value::Bool(true));
+        }
+    }
+    let missing = layers.saturating_sub(spoken_of);
+    history.extend((0..missing).map(|_| json!({ "created_by": HISTORY_REBUILT_BY })));
+    history
 }
 
 /// The manifest of the plain image.
@@ -96,7 +105,6 @@ impl LayerStorage {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use serde_json::json;
 
     fn config(history: Value) -> Config {
         let ids = [json!(format!("sha256:{}", "1".repeat(64)))];
@@ -106,13 +114,24 @@ mod tests {
     }
 
     #[test]
-    fn history_tells_which_blobs_are_layers() {
+    fn history_fits_the_layers() {
         let ours = json!({ "created_by": "Nydus Converter", "comment": HISTORY_COMMENT });
-        let two = config(json!([{ "created_by": "a" }, { "empty_layer": true }, {}, ours]));
-        assert_eq!([1, 2, 3, 5].map(|blobs| source_layers(&two, blobs)), [1, 2, 2, 2]);
-        let none = config(json!([]));
-        assert_eq!([1, 3].map(|blobs| source_layers(&none, blobs)), [1, 3]);
-        assert_eq!(plain_config(&two, Vec::new()).history().len(), 3);
+        let id = || format!("sha256:{}", "2".repeat(64)).parse().unwrap();
+        let fitted = |history: Value, layers: usize| {
+            let config = plain_config(&config(history), (0..layers).map(|_| id()).collect());
+            assert_eq!(config.diff_ids().len(), layers);
+            Value::from(config.history())
+        };
+        let (a, b, none) = (json!({ "created_by": "a" }), json!({}), json!({ "empty_layer": true }));
+        let two = || json!([a, none, b, ours]);
+        assert_eq!(fitted(two(), 2), json!([a, none, b]));
+        let empty = json!({ "created_by": "a", "empty_layer": true });
+        assert_eq!(fitted(two(), 1), json!([a, none, none]));
+        assert_eq!(fitted(two(), 0), json!([empty, none, none]));
+        let made = json!({ "created_by": HISTORY_REBUILT_BY });
+        assert_eq!(fitted(two(), 4), json!([a, none, b, made, made]));
+        assert_eq!(fitted(json!([none, ours]), 3), json!([none]));
+        assert_eq!(fitted(json!([]), 3), json!([]));
     }
 
     #[test]

@@ -159,13 +159,16 @@ pub struct ToOci {
     pub source: String,
     /// Where the result goes; a reference of that name is replaced
     pub target: String,
-    /// How layers are stored: original, gzip[:LEVEL], zstd[:LEVEL] or none
+    /// How layers are stored: original, gzip[:LEVEL], zstd[:LEVEL] or none [default: original]
     ///
     /// `original` gives every layer bit for bit as it was before the image became a Nydus image, and fails with exit
     /// code 3 if one cannot be had; images that do not remember their layers get gzip. The others give the same tars
     /// with fresh compression, hence another digest of the image.
-    #[arg(long, default_value = "original", value_parser = values::layers, env = "NYDUS_CONVERT_LAYERS")]
-    pub layers: nydus_convert::Layers,
+    ///
+    /// Where an image remembers nothing and the layers that its blobs describe are not all that it has, one more layer
+    /// holds the difference, with a note; if `original` is given explicitly, that is an error with exit code 3.
+    #[arg(long, value_parser = values::layers, env = "NYDUS_CONVERT_LAYERS")]
+    pub layers: Option<nydus_convert::Layers>,
     /// Images of an index to convert: `all`, or platforms like linux/amd64,linux/arm64/v8
     #[arg(long, default_value = "all", env = "NYDUS_CONVERT_PLATFORM")]
     pub platform: String,

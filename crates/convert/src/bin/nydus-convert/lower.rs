@@ -6,8 +6,8 @@ use std::{fs, io, io::Read};
 use nydus_convert::oci::{Platform, PlatformError, Reference, ReferenceError};
 use nydus_convert::rafs::{FsVersion, PathError};
 use nydus_convert::{
-    Compression, Fidelity, FsOptions, FsOptionsError, IndexForm, PlatformFilter, Prefetch, PrefetchError,
-    Replay, Resources, ToNydusOptions, ToOciOptions,
+    Compression, Fidelity, FsOptions, FsOptionsError, IndexForm, Lacking, Layers, PlatformFilter, Prefetch,
+    PrefetchError, Replay, Resources, ToNydusOptions, ToOciOptions,
 };
 use thiserror::Error;
 
@@ -171,7 +171,13 @@ impl args::Replay {
 impl args::ToOci {
     /// The conversion asked for.
     pub fn options(&self) -> Result<ToOciOptions, UsageError> {
-        Ok(ToOciOptions { layers: self.layers, platforms: platforms(&self.platform)? })
+        // To ask for the originals is to want nothing else.
+        let lacking = match self.layers {
+            Some(Layers::Original) => Lacking::Refuse,
+            _ => Lacking::Add,
+        };
+        let layers = self.layers.unwrap_or_default();
+        Ok(ToOciOptions { layers, lacking, platforms: platforms(&self.platform)? })
     }
 
     /// The bounds asked for.

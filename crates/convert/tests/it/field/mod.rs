@@ -3,3 +3,4 @@
 mod bounds;
 mod layers;
 mod notation;
+mod way_back;
