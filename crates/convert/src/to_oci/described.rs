@@ -194,8 +194,8 @@ pub fn choose(blobs: &[Candidate<'_>], merged: &mut Image) -> Result<Choice, Tre
 /// is wrong.
 fn is_hopeless(compared: &Compared, merged: &Image, some_are_bare: bool) -> bool {
     let Some(Difference { written, .. }) = &compared.difference else { return false };
-    // All names but that of the root.
-    some_are_bare || written + 1 >= merged.tree.walk().count() as u64
+    // All names but that of the root, and those that no layer can have.
+    some_are_bare || written + 1 + compared.unfit >= merged.tree.walk().count() as u64
 }
 
 fn lay_all(blobs: &[Candidate<'_>], selection: &[usize], contents: &Contents) -> Result<Tree, OverlayError> {

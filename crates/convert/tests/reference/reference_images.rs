@@ -1,17 +1,17 @@
 //! Images that the reference builder made: checked, listed, read, and converted back to plain ones.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use crate::support::cli::{convert, json as read_json, latest, ok};
-use crate::support::oci::{Compression, Layer, Layout};
+use crate::support::nydus;
+use crate::support::oci::{Layer, Layout};
 use crate::support::sections::sections;
 use crate::support::sha256_hex;
 use crate::support::tars::Tar;
 use crate::support::tools::Tool;
 use nydus_convert::rafs::meta::section;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tar::EntryType;
 use tempfile::tempdir;
 
@@ -66,40 +66,27 @@ fn build(dir: &Path, tar: &[u8], version: &str, options: &[&str]) -> (Vec<u8>, V
     (stream, bootstrap)
 }
 
-/// The image as the snapshotter's converter puts it together.
-fn assemble(dir: &Path, tars: &[Vec<u8>], version: &str, options: &[&str], layout: &Path) {
-    let mut layers = Vec::new();
-    let mut files = Vec::new();
-    let annotated = |key: &str, value: &str| {
-        BTreeMap::from([(format!("containerd.io/snapshot/{key}"), value.to_owned())])
-    };
+/// The blobs of layers, and the merged bootstrap.
+fn build_all(dir: &Path, tars: &[Vec<u8>], version: &str, options: &[&str]) -> (Vec<Vec<u8>>, Vec<u8>) {
+    let (mut blobs, mut files) = (Vec::new(), Vec::new());
     for tar in tars {
         let (stream, bootstrap) = build(dir, tar, version, options);
         let id = sha256_hex(&stream);
         fs::write(dir.join(&id), bootstrap).unwrap();
         files.push(dir.join(&id).to_str().unwrap().to_owned());
-        layers.push(Layer {
-            diff_id: Some(format!("sha256:{id}")),
-            media_type: Some("application/vnd.oci.image.layer.nydus.blob.v1".to_owned()),
-            annotations: annotated("nydus-blob", "true"),
-            compression: Compression::None,
-            ..Layer::new(stream)
-        });
+        blobs.push(stream);
     }
     let merged = dir.join("merged.boot");
     let _ = fs::remove_file(&merged);
     let arguments = ["merge", "--bootstrap", merged.to_str().unwrap()];
     Tool::get("nydus-image").run(arguments.into_iter().chain(files.iter().map(String::as_str)));
-    let mut builder = tar::Builder::new(Vec::new());
-    let bytes = fs::read(&merged).unwrap();
-    let mut header = tar::Header::new_ustar();
-    header.set_size(bytes.len() as u64);
-    header.set_mode(0o444);
-    builder.append_data(&mut header, "image/image.boot", bytes.as_slice()).unwrap();
-    let mut annotations = annotated("nydus-bootstrap", "true");
-    annotations.extend(annotated("nydus-fs-version", version));
-    layers.push(Layer { annotations, ..Layer::new(builder.into_inner().unwrap()) });
-    Layout::of(layers).write(layout);
+    (blobs, fs::read(&merged).unwrap())
+}
+
+/// The image as the snapshotter's converter puts it together.
+fn assemble(dir: &Path, tars: &[Vec<u8>], version: &str, options: &[&str], layout: &Path) {
+    let (blobs, merged) = build_all(dir, tars, version, options);
+    nydus::assemble(&blobs, &merged, version, json!([{}, {}]), layout);
 }
 
 /// Listing with everything but what a root that nobody describes may have.
@@ -175,4 +162,48 @@ fn version_5() {
 fn version_5_with_aligned_chunks() {
     crate::support::require!("nydus-image");
     back_and_forth("5", &["--aligned-chunk"]);
+}
+
+/// A layer of links and directories alone, with its blob in the manifest and without, as converters left it out before they
+/// learned of such layers.
+#[test]
+fn layers_without_content_come_back_with_a_blob_and_without() {
+    crate::support::require!("nydus-image");
+    let dir = tempdir().unwrap();
+    let python =
+        || Tar::new().dir("usr", 0o755).dir("usr/bin", 0o755).file("usr/bin/python3.11", "py".repeat(9000));
+    let links = Tar::new().dir("usr", 0o755).dir("usr/bin", 0o755).symlink("usr/bin/python", "python3.11");
+    let links = links.dir("var", 0o700).file("usr/bin/.wh.pip", "").finish();
+    let more = Tar::new().dir("usr", 0o750).file("usr/more", "more".repeat(900)).finish();
+    let tars = [python().file("usr/bin/pip", "pip".repeat(2000)).finish(), links, more];
+    for version in ["5", "6"] {
+        let (blobs, merged) = build_all(dir.path(), &tars, version, &[]);
+        for (what, kept, result) in [
+            ("after", vec![0, 1, 2], Value::Null),
+            ("before", vec![0, 2], json!("one-more-layer")),
+            ("none", vec![], json!("one-layer")),
+        ] {
+            let [theirs, plain, again] =
+                ["theirs", "plain", "again"].map(|name| dir.path().join(format!("{name}-{version}-{what}")));
+            let kept_blobs: Vec<Vec<u8>> = kept.iter().map(|at: &usize| blobs[*at].clone()).collect();
+            if kept.is_empty() {
+                // Files whose blob is gone cannot be read: this image has none.
+                let links = build_all(dir.path(), &tars[1..2], version, &[]).1;
+                nydus::assemble(&[], &links, version, json!([{}, {}]), &theirs);
+            } else {
+                nydus::assemble(&kept_blobs, &merged, version, json!([{}, {}]), &theirs);
+            }
+            let report = ok(["to-oci", "--json", &latest(&theirs), &latest(&plain)]).stdout;
+            let report: Value = serde_json::from_str(&report).unwrap();
+            assert_eq!(report["images"][0]["difference"]["result"], result, "{version} {what}: {report:#}");
+            ok(["check", "-q", &latest(&plain)]);
+            convert(&plain, &again, &["--replay", "none"]);
+            // Its merge keeps the markers of the lowest layer, which no layer can have.
+            let shown = |layout: &Path| -> Vec<String> {
+                let names = nydus::listing(layout).into_iter();
+                names.filter(|line| !line.contains("/.wh.") && !line.starts_with("/ ")).collect()
+            };
+            assert_eq!(shown(&theirs), shown(&again), "{version} {what}");
+        }
+    }
 }
