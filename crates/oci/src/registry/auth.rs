@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::challenge::Challenge;
-use super::credentials::{Login, basic};
 use super::http::{Answer, Payload, Request};
+use super::login::{Login, basic};
 use super::url::{Scheme, Url, is_loopback};
 
 /// Life of a token that does not say how long it lives (distribution, `token-authentication.md`).
@@ -23,8 +23,8 @@ pub(super) enum Auth {
     /// Nothing.
     #[default]
     Nothing,
-    /// Name and password.
-    Basic(String),
+    /// Name and password, or a token that does not change.
+    Fixed(String),
     /// A token.
     Bearer(Token),
 }
@@ -49,7 +49,7 @@ impl Auth {
     pub fn header(&self) -> Option<&str> {
         match self {
             Self::Nothing => None,
-            Self::Basic(header) => Some(header),
+            Self::Fixed(header) => Some(header),
             Self::Bearer(token) => Some(&token.header),
         }
     }

@@ -1,5 +1,6 @@
 //! Requests to one repository: authorised, redirected, tried again; and what their failures mean.
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,9 +10,10 @@ use serde::Deserialize;
 
 use super::auth::{Auth, Demand, MAX_TOKEN_ANSWER, TokenService};
 use super::certs::HostCerts;
-use super::credentials::{Login, basic};
+use super::credentials::Found;
 use super::error::RegistryError;
 use super::http::{Answer, Http, Request, Trust, is_transient as is_transient_error};
+use super::login::{Login, basic};
 use super::options::{Known, RegistryOptions};
 use super::retry::{self, Retry, is_transient};
 use super::rules::Place;
@@ -34,7 +36,7 @@ pub(super) struct Client {
     http: Http,
     name: RegistryName,
     base: Url,
-    login: Login,
+    found: Found,
     scopes: Vec<String>,
     auth: Mutex<Auth>,
     retry: Retry,
@@ -75,7 +77,7 @@ impl Client {
         let base = Url { scheme, authority: authority.to_owned(), path: format!("/v2/{}/", name.repository) };
         Ok(Self {
             http,
-            login: options.credentials.find(name)?,
+            found: options.credentials.find(name)?,
             name: name.clone(),
             base,
             scopes,
@@ -199,18 +201,29 @@ impl Client {
                 _ => return Ok(answer),
             }
         }
-        let (host, what) = (self.host(), self.repository());
-        let anonymous = self.login == Login::Anonymous;
-        Err(RegistryError::Denied { host, what, detail: None, anonymous }.into())
+        let (host, what, login) = (self.host(), self.repository(), self.who(401));
+        Err(RegistryError::Denied { host, what, detail: None, login }.into())
     }
 
     fn send(&self, request: &Request<'_>) -> Result<Answer, Tried> {
-        self.http.send(request).map_err(|error| {
+        let answer = self.http.send(request).map_err(|error| {
             let again = is_transient_error(&error);
-            let (host, request) = (request.url.authority.clone(), request.shown());
-            let error = RegistryError::Transport { host, request, source: Box::new(error) };
+            let error = self.transport(request, Box::new(error));
             if again { Tried::Again(error, None) } else { Tried::Failed(error) }
-        })
+        })?;
+        if answer.status() == 407 {
+            return Err(self.transport(request, "the proxy wants (other) credentials (407)".into()).into());
+        }
+        Ok(answer)
+    }
+
+    fn transport(&self, request: &Request<'_>, source: Box<dyn Error + Send + Sync>) -> RegistryError {
+        let host = &request.url.authority;
+        let host = match self.http.proxy(&request.url) {
+            Some(proxy) => format!("{host} through the proxy {proxy}"),
+            None => host.clone(),
+        };
+        RegistryError::Transport { host, request: request.shown(), source }
     }
 
     fn lock(&self) -> MutexGuard<'_, Auth> {
@@ -234,10 +247,14 @@ impl Client {
         if auth.header() != used {
             return Ok(true);
         }
-        match (demand, &self.login) {
+        match (demand, &self.found.login) {
+            (Demand::Bearer(_), Login::RegistryToken(token)) if used.is_none() => {
+                *auth = Auth::Fixed(format!("Bearer {token}"));
+            }
+            (Demand::Bearer(_), Login::RegistryToken(_)) => return Ok(false),
             (Demand::Bearer(service), _) => *auth = self.fetch_token(service)?,
             (Demand::Basic, Login::User { name, password }) if used.is_none() => {
-                *auth = Auth::Basic(basic(name, password));
+                *auth = Auth::Fixed(basic(name, password));
             }
             _ => return Ok(false),
         }
@@ -246,7 +263,7 @@ impl Client {
 
     fn fetch_token(&self, service: &TokenService) -> Result<Auth, Tried> {
         let mut form = String::new();
-        let request = service.request(&self.login, &self.scopes, &mut form);
+        let request = service.request(&self.found.login, &self.scopes, &mut form);
         let answer = self.send(&request)?;
         match answer.status() {
             200 => {}
@@ -267,12 +284,23 @@ impl Client {
     }
 
     fn denied(&self, host: &str, answer: Answer) -> RegistryError {
-        let anonymous = self.login == Login::Anonymous;
+        let login = self.who(answer.status());
         RegistryError::Denied {
             host: host.to_owned(),
             what: self.repository(),
             detail: detail(answer),
-            anonymous,
+            login,
+        }
+    }
+
+    /// Who was refused.
+    fn who(&self, status: u16) -> String {
+        let Found { login, origin, failure } = &self.found;
+        match (login, failure) {
+            (Login::Anonymous, None) => "no credentials were found".to_owned(),
+            (Login::Anonymous, Some(failure)) => format!("no credentials were found: {failure}"),
+            _ if status == 401 => format!("{origin} are not accepted"),
+            _ => format!("{origin} do not suffice"),
         }
     }
 

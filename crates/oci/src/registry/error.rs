@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -22,7 +23,7 @@ pub enum RegistryError {
         what: String,
     },
     /// The registry wants (other) credentials, or does not let these do that.
-    #[error("{host} refuses access to {what}{}{}", detail.as_deref().map(|text| format!(" ({text})")).unwrap_or_default(), advice(*anonymous))]
+    #[error("{host} refuses access to {what}{}; {login}", detail.as_deref().map(|text| format!(" ({text})")).unwrap_or_default())]
     Denied {
         /// The registry, or where it sends clients for a token.
         host: String,
@@ -30,8 +31,8 @@ pub enum RegistryError {
         what: String,
         /// The registry's words, escaped.
         detail: Option<String>,
-        /// Whether no credentials were found for it.
-        anonymous: bool,
+        /// Which credentials were refused, or why there were none.
+        login: String,
     },
     /// An answer that is none, after all retries where a retry may help.
     #[error("{host} answers {status} to {request}{}", detail.as_deref().map(|text| format!(" ({text})")).unwrap_or_default())]
@@ -119,17 +120,12 @@ pub enum RegistryError {
         /// Why.
         source: io::Error,
     },
+    /// A blob could not be pushed, so the image cannot be published.
+    #[error(transparent)]
+    Push(Arc<RegistryError>),
     /// Something was written to an image that is published or given up.
     #[error("the image was already published or given up")]
     Closed,
-}
-
-fn advice(anonymous: bool) -> &'static str {
-    if anonymous {
-        "; no credentials were found (--authfile, --src-creds, --dest-creds, or a login)"
-    } else {
-        ""
-    }
 }
 
 impl RegistryError {
@@ -139,6 +135,7 @@ impl RegistryError {
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::Denied { .. } | Self::Helper { .. } | Self::Blocked { .. } => ErrorKind::Access,
             Self::Mirrors { source, .. } => source.kind(),
+            Self::Push(source) => source.kind(),
             Self::Status { .. } | Self::Transport { .. } | Self::Protocol { .. } | Self::Corrupt { .. } => {
                 ErrorKind::Network
             }

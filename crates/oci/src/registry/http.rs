@@ -176,13 +176,18 @@ impl Http {
         }
     }
 
+    /// The proxy between here and `url`, without credentials.
+    pub fn proxy(&self, url: &Url) -> Option<&str> {
+        self.proxies.between(url)
+    }
+
     fn agent(&self, url: &Url) -> &Agent {
         let proxied = match url.scheme {
             Scheme::Http => &self.http_proxy,
             Scheme::Https => &self.https_proxy,
         };
         match proxied {
-            Some(agent) if !self.proxies.is_direct(url) => agent,
+            Some(agent) if self.proxy(url).is_some() => agent,
             _ => &self.direct,
         }
     }

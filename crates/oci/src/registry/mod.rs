@@ -13,7 +13,9 @@
 //!
 //! Everything is synchronous. The HTTP library is known to `http.rs` alone.
 
+mod access;
 mod auth;
+mod authfile;
 mod certs;
 mod challenge;
 mod client;
@@ -21,7 +23,9 @@ mod credentials;
 mod download;
 mod environment;
 mod error;
+mod helper;
 mod http;
+mod login;
 mod options;
 mod proxy;
 mod referrers;
@@ -33,8 +37,9 @@ mod upload;
 mod uploads;
 mod url;
 
-pub use credentials::{Credentials, Login};
+pub use credentials::Credentials;
 pub use error::RegistryError;
+pub use login::Login;
 pub use options::RegistryOptions;
 pub use retry::Retry;
 pub use sink::RegistrySink;

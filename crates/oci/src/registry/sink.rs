@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::access;
 use super::client::{Client, Tried};
 use super::error::RegistryError;
 use super::http::{Payload, Request};
@@ -42,7 +43,7 @@ pub struct RegistrySink {
 
 impl RegistrySink {
     /// Begins an image under the tag of `name`. Blobs that are copied from the repository `source` of the same
-    /// registry are not sent over the line. Nothing is asked of the registry yet.
+    /// registry are not sent over the line. The registry is asked whether we may write there.
     pub fn create(
         name: &RegistryName,
         source: Option<&RegistryName>,
@@ -53,6 +54,7 @@ impl RegistrySink {
         scopes.extend(source.map(|source| format!("repository:{}:pull", source.repository)));
         let place = Rules::of(options)?.push(name)?;
         let client = Arc::new(Client::new(&place, options, scopes)?);
+        access::ask(&client)?;
         Ok(Self {
             name: Reference::Registry(name.clone()),
             uploads: Arc::new(Uploads::new(Arc::clone(&client), options.part)),

@@ -33,7 +33,8 @@ struct State {
     /// What the repository has or will have.
     known: HashSet<Digest>,
     running: usize,
-    failed: Option<RegistryError>,
+    /// Why it was closed before its end.
+    failed: Option<Arc<RegistryError>>,
     closed: bool,
 }
 
@@ -61,7 +62,7 @@ impl Shared {
             let mut state = self.lock();
             state.running -= 1;
             if let Err(error) = result {
-                state.failed.get_or_insert(error);
+                state.failed.get_or_insert(Arc::new(error));
                 state.closed = true;
             }
             self.changed.notify_all();
@@ -76,11 +77,10 @@ impl Uploads {
         Self { shared: Arc::new(shared), threads: Mutex::default() }
     }
 
-    /// Takes on a blob: the first `blob.size` bytes of `file`. The first failure of any blob is told to whoever comes
-    /// next.
+    /// Takes on a blob: the first `blob.size` bytes of `file`. From the first failure of any blob on, that is the answer.
     pub fn add(&self, blob: Blob, file: File) -> Result<(), RegistryError> {
         let mut state = self.shared.lock();
-        fail(&mut state)?;
+        fail(&state)?;
         if !state.known.insert(blob.digest) {
             return Ok(());
         }
@@ -109,7 +109,7 @@ impl Uploads {
 
     /// Whether everything went well so far.
     pub fn check(&self) -> Result<(), RegistryError> {
-        fail(&mut self.shared.lock())
+        fail(&self.shared.lock())
     }
 
     /// Waits until every blob is there.
@@ -118,13 +118,14 @@ impl Uploads {
         while !state.closed && (state.running > 0 || !state.waiting.is_empty()) {
             state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        fail(&mut state)
+        fail(&state)
     }
 }
 
-fn fail(state: &mut State) -> Result<(), RegistryError> {
-    match state.failed.take() {
-        Some(error) => Err(error),
+fn fail(state: &State) -> Result<(), RegistryError> {
+    match &state.failed {
+        // All layers end by it; which of them ends first is chance, what they say is not.
+        Some(error) => Err(RegistryError::Push(Arc::clone(error))),
         None if state.closed => Err(RegistryError::Closed),
         None => Ok(()),
     }

@@ -57,7 +57,11 @@ fn level(verbose: u8) -> &'static str {
 /// Logs go to stderr; `RUST_LOG` overrides the level.
 fn start_logging(level: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time();
+    // `init` would take records of the crate `log` too: the HTTP library's have whole requests, with their passwords.
+    if let Err(error) = tracing::subscriber::set_global_default(log.finish()) {
+        eprintln!("warning: no log: {error}");
+    }
 }
 
 /// The error and its causes from outside in, without repeating what a cause already said.

@@ -1,1 +1,3 @@
 //! What the world sends: inputs from public bug reports, as tables. A further report is a line in a table.
+
+mod clients;
