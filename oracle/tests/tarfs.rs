@@ -183,7 +183,7 @@ fn convert(source: &Path, target: &Path) {
 /// The content of the image's regular files by path.
 fn contents(layout: &Path) -> BTreeMap<String, Vec<u8>> {
     let source = LayoutSource::open(layout, Some("latest"), None).unwrap();
-    let image = open_nydus(&source, &"linux/amd64".parse::<Platform>().unwrap()).unwrap();
+    let image = open_nydus(&source, Some(&"linux/amd64".parse::<Platform>().unwrap())).unwrap();
     let files = image.image.tree.walk().filter(|entry| matches!(entry.inode.kind, InodeKind::Regular { .. }));
     let read = |path: &EntryPath| {
         let mut read = Vec::new();
@@ -237,7 +237,7 @@ fn our_images_are_the_builders() {
         to_nydus(&from, sink, &options, &Run::new(Resources::default(), &(), &stop)).unwrap();
 
         let image = LayoutSource::open(&ours, Some("latest"), None).unwrap();
-        let mount = kernel_mount(&image, &"linux/amd64".parse::<Platform>().unwrap()).unwrap();
+        let mount = kernel_mount(&image, Some(&"linux/amd64".parse::<Platform>().unwrap())).unwrap();
         assert!(mount.bootstrap == without_flag(fs::read(&names[2]).unwrap()), "{chunk_size:#x}");
         for digest in &mount.devices {
             assert!(
@@ -278,14 +278,14 @@ fn images_of_the_builder_are_read() {
         }
         let listed = |layout: &Path| {
             let source = LayoutSource::open(layout, Some("latest"), None).unwrap();
-            let image = open_nydus(&source, &"linux/amd64".parse::<Platform>().unwrap(), "ls").unwrap();
+            let image = open_nydus(&source, Some(&"linux/amd64".parse::<Platform>().unwrap())).unwrap();
             // Nobody describes the root.
             image.list(&EntryPath::root()).unwrap().filter(|file| file.path != "/").collect::<Vec<_>>()
         };
         assert_eq!(listed(&theirs), listed(&ours));
 
         let from = LayoutSource::open(&theirs, Some("latest"), None).unwrap();
-        let mount = kernel_mount(&from, &"linux/amd64".parse::<Platform>().unwrap()).unwrap();
+        let mount = kernel_mount(&from, Some(&"linux/amd64".parse::<Platform>().unwrap())).unwrap();
         assert_eq!(mount.devices.len(), 2);
         let options = InspectOptions { blobs: true, chunks: true, files: true, ..InspectOptions::default() };
         let inspected = inspect(&from, &options).unwrap();

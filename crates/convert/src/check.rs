@@ -36,7 +36,9 @@ pub fn check(source: &dyn Source, platforms: &PlatformFilter, run: &Run<'_>) -> 
         images: Vec::new(),
         problems: Vec::new(),
     };
-    for found in images::find(source, root, platforms)? {
+    let survey = images::survey(source, platforms)?;
+    survey.left_out.iter().for_each(|why| run.observer.note(why));
+    for found in survey.found {
         let mut problems = Vec::new();
         report.images.push(checker.check_image(&found, &mut problems)?);
         let place = found.label().map(|label| format!("{label}: ")).unwrap_or_default();

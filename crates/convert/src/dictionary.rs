@@ -145,7 +145,7 @@ impl ChunkDictionary {
     pub fn of_images(source: Arc<dyn Source>) -> Result<Self, DictionaryError> {
         let mut layers = Vec::new();
         let mut bootstraps = Vec::new();
-        for found in images::find(source.as_ref(), source.root(), &PlatformFilter::All)? {
+        for found in images::survey(source.as_ref(), &PlatformFilter::All)?.found {
             let FoundKind::Nydus(manifest) = found.kind else { continue };
             let (version, image) = read_versioned_bootstrap(source.as_ref(), &manifest)?;
             for blob in &image.blobs {

@@ -17,6 +17,7 @@ pub type Annotations = BTreeMap<String, String>;
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
     /// What the content is.
+    #[serde(default, deserialize_with = "null_is_default")]
     pub media_type: String,
     /// The content's digest.
     pub digest: Digest,
@@ -111,7 +112,6 @@ mod tests {
             format!(r#"{{"mediaType":"a","digest":"{digest}","size":1.5}}"#),
             format!(r#"{{"mediaType":"a","digest":"{digest}","size":18446744073709551616}}"#),
             format!(r#"{{"mediaType":"a","digest":"{digest}","size":1,"size":2}}"#),
-            format!(r#"{{"mediaType":null,"digest":"{digest}","size":1}}"#),
             format!(r#"{{"mediaType":"a","digest":"{digest}","size":1,"annotations":{{"a":1}}}}"#),
             r#"{"mediaType":"a","digest":"sha256:../../../etc/passwd","size":1}"#.to_owned(),
         ];
@@ -121,5 +121,8 @@ mod tests {
         let nulls =
             format!(r#"{{"mediaType":"a","digest":"{digest}","size":1,"annotations":null,"platform":null}}"#);
         assert!(serde_json::from_str::<Descriptor>(&nulls).is_ok());
+        // What it is, its content says then.
+        let untyped = format!(r#"{{"mediaType":null,"digest":"{digest}","size":1}}"#);
+        assert_eq!(serde_json::from_str::<Descriptor>(&untyped).unwrap().media_type, "");
     }
 }

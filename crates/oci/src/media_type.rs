@@ -63,12 +63,34 @@ impl LayerForm {
             OCI_LAYER | OCI_LAYER_GZIP | OCI_LAYER_ZSTD => Self::Tar,
             DOCKER_LAYER | DOCKER_LAYER_GZIP | DOCKER_LAYER_ZSTD => Self::Tar,
             crate::nydus::BLOB_MEDIA_TYPE => Self::NydusBlob,
+            _ if is_generic(media_type) => Self::Tar,
             _ if media_type.ends_with(ENCRYPTED_SUFFIX) => Self::Encrypted,
             _ if media_type.starts_with(OCI_LAYER_NONDISTRIBUTABLE) => Self::Foreign,
             _ if media_type.starts_with(DOCKER_LAYER_FOREIGN) => Self::Foreign,
             _ => Self::Unknown,
         }
     }
+}
+
+/// Whether a media type says nothing of what something is: old pushes, static web servers and object stores use these for
+/// anything.
+pub fn is_generic(media_type: &str) -> bool {
+    let media_type = media_type.split(';').next().unwrap_or_default().trim();
+    matches!(
+        media_type,
+        "" | "application/octet-stream"
+            | "binary/octet-stream"
+            | "application/json"
+            | "text/json"
+            | "text/html"
+            | "text/plain"
+            | "application/gzip"
+            | "application/x-gzip"
+            | "application/zstd"
+            | "application/x-tar"
+            | "application/tar"
+            | "application/tar+gzip"
+    )
 }
 
 #[cfg(test)]
@@ -88,7 +110,8 @@ mod tests {
             ("application/vnd.oci.image.layer.nydus.blob.v1", LayerForm::NydusBlob),
             ("application/vnd.in-toto+json", LayerForm::Unknown),
             ("application/vnd.oci.image.layer.v1.tar+xz", LayerForm::Unknown),
-            ("", LayerForm::Unknown),
+            ("", LayerForm::Tar),
+            ("application/octet-stream", LayerForm::Tar),
         ];
         for (media_type, form) in table {
             assert_eq!(LayerForm::of(media_type), form, "{media_type}");

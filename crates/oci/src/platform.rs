@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
 use thiserror::Error;
 
 use crate::ErrorKind;
@@ -16,8 +17,10 @@ use crate::error::excerpt;
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Platform {
     /// CPU architecture, in Go's names.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
     pub architecture: String,
     /// Operating system, in Go's names.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
     pub os: String,
     /// Version of the operating system (Windows).
     #[serde(rename = "os.version", default, skip_serializing_if = "Option::is_none")]
@@ -80,6 +83,11 @@ impl Platform {
     pub fn matches(&self, wanted: &Self) -> bool {
         let (mine, wanted) = (self.normalized(), wanted.normalized());
         (mine.os, mine.architecture, mine.variant) == (wanted.os, wanted.architecture, wanted.variant)
+    }
+
+    /// Whether it says what the image is for: builders leave out what they do not know.
+    pub fn is_complete(&self) -> bool {
+        !self.os.is_empty() && !self.architecture.is_empty()
     }
 
     /// Whether this is `unknown/unknown`, which marks index entries that are not images.
@@ -188,6 +196,10 @@ mod tests {
         let text = r#"{"architecture":"amd64","os":"windows","os.version":"10.0","os.features":["win32k"],"variant":"v1","x":1}"#;
         let platform: Platform = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&platform).unwrap(), text);
-        assert!(serde_json::from_str::<Platform>(r#"{"os":"linux"}"#).is_err());
+        for text in [r#"{"os":"linux"}"#, "{}", r#"{"architecture":"amd64"}"#] {
+            let platform: Platform = serde_json::from_str(text).unwrap();
+            assert!(!platform.is_complete());
+            assert_eq!(serde_json::to_string(&platform).unwrap(), text);
+        }
     }
 }

@@ -15,6 +15,12 @@ pub trait Source: Send + Sync {
     /// The manifest or index that the reference names.
     fn root(&self) -> &Descriptor;
 
+    /// Whether what is not there may be somewhere else: in a registry everything is that an index lists; archives and layouts
+    /// often have a part of it.
+    fn is_whole(&self) -> bool {
+        false
+    }
+
     /// The content of `descriptor` as a stream that is verified on the way: it ends without an error only if
     /// size and digest are right.
     fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, Error>;

@@ -25,13 +25,22 @@ pub enum ImageError {
         why: String,
     },
     /// Nothing of the index is wanted.
-    #[error("no image of the index is for {wanted}; it has {available}")]
+    #[error("no image is for {wanted}; there is {}", if available.is_empty() { "none that says its platform" } else { available })]
     NoSuchPlatform {
         /// The platforms asked for.
         wanted: String,
         /// The platforms there are.
         available: String,
     },
+    /// What there is cannot be used.
+    #[error("no image can be used: {left_out}")]
+    NothingUsable {
+        /// Each entry, and why.
+        left_out: String,
+    },
+    /// More entries than are looked at.
+    #[error("the index lists more than {} images, with those of the indexes in it", super::find::MAX_IMAGES)]
+    TooManyImages,
     /// An index inside an index inside an index …
     #[error("the index {digest} is nested too deep")]
     NestedIndex {
@@ -82,6 +91,8 @@ impl ImageError {
             Self::Nydus(_) => Kind::NotFaithful,
             Self::TooManyPaths { .. } => Kind::Resources,
             Self::Output(error) => ErrorKind::of_io(error).into(),
+            Self::TooManyImages => Kind::Resources,
+            Self::NothingUsable { .. } => Kind::Source,
             Self::NoSuchPlatform { .. } | Self::NestedIndex { .. } | Self::NotNydus { .. } => Kind::Source,
             Self::NoSuchFile { .. } | Self::NotARegularFile { .. } | Self::NotForTheKernel { .. } => {
                 Kind::Source

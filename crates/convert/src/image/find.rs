@@ -1,13 +1,18 @@
 //! Finding the images behind a reference: one, or those of an index, however nested.
 
 use nydus_convert_oci::image::{EntryKind, check_layers};
-use nydus_convert_oci::{self as oci, Config, Descriptor, Manifest, ManifestKind, Platform, Source};
+use nydus_convert_oci::{
+    self as oci, Config, Descriptor, ErrorKind, Manifest, ManifestKind, Platform, Source,
+};
 
 use super::error::ImageError;
 use super::platform_filter::PlatformFilter;
 
 /// Indexes inside indexes that are followed. Real images have one level.
 pub const MAX_DEPTH: usize = 4;
+
+/// Entries of an index, and of all indexes in it, that are looked at. Real ones have some dozens; nested indexes multiply.
+pub const MAX_IMAGES: usize = 1024;
 
 /// One image, or whatever else an index lists.
 pub struct Found {
@@ -76,8 +81,8 @@ fn platform(
     manifest: &Manifest,
 ) -> Result<Option<Platform>, ImageError> {
     match &descriptor.platform {
-        Some(platform) => Ok(Some(platform.clone())),
-        None => Ok(read_config(source, manifest)?.platform()),
+        Some(platform) if platform.is_complete() => Ok(Some(platform.clone())),
+        _ => Ok(read_config(source, manifest)?.platform()),
     }
 }
 
@@ -88,63 +93,201 @@ pub fn read_config(source: &dyn Source, manifest: &Manifest) -> Result<Config, I
     Ok(config)
 }
 
-/// All images behind `root` that the filter accepts, in order.
-pub fn find(
-    source: &dyn Source,
-    root: &Descriptor,
-    platforms: &PlatformFilter,
-) -> Result<Vec<Found>, ImageError> {
-    let mut all = Vec::new();
-    collect(source, root, 0, &mut all)?;
-    let available: Vec<String> = all.iter().filter_map(Found::label).collect();
-    all.retain(|found| platforms.wants(found.platform.as_ref()));
-    if all.is_empty() {
-        return Err(ImageError::NoSuchPlatform {
-            wanted: platforms.to_string(),
-            available: available.join(", "),
-        });
-    }
-    Ok(all)
+/// What an entry of an index turns out to be.
+pub enum Entry {
+    /// An image that is wanted, or something that belongs to images.
+    One(Box<Found>),
+    /// An index.
+    Index(Box<oci::Index>),
+    /// An image for another platform.
+    Unwanted,
+    /// Something that cannot be used, and why. It spoils itself alone.
+    LeftOut(String),
 }
 
-fn collect(
+/// Looks at an entry of an index; of one for another platform nothing is read.
+pub fn look(
     source: &dyn Source,
-    at: &Descriptor,
-    depth: usize,
-    all: &mut Vec<Found>,
-) -> Result<(), ImageError> {
-    match read(source, at, depth == 0)? {
-        Content::One(found) => all.push(*found),
-        Content::Index(_) if depth == MAX_DEPTH => return Err(ImageError::NestedIndex { digest: at.digest }),
-        Content::Index(index) => {
-            for entry in &index.manifests {
-                collect(source, entry, depth + 1, all)?;
-            }
+    entry: &Descriptor,
+    platforms: &PlatformFilter,
+) -> Result<Entry, ImageError> {
+    let says = entry.platform.as_ref().filter(|platform| platform.is_complete());
+    let is_image = matches!(EntryKind::of(entry), EntryKind::Image | EntryKind::Nydus);
+    if is_image && says.is_some() && !platforms.wants(says) {
+        return Ok(Entry::Unwanted);
+    }
+    match look_inside(source, entry, platforms) {
+        Err(error) if spoils_itself(source, &error) => Ok(Entry::LeftOut(describe(entry, &error))),
+        looked => looked,
+    }
+}
+
+fn look_inside(
+    source: &dyn Source,
+    entry: &Descriptor,
+    platforms: &PlatformFilter,
+) -> Result<Entry, ImageError> {
+    let found = match read(source, entry, false)? {
+        Content::Index(index) => return Ok(Entry::Index(index)),
+        Content::One(found) if !platforms.wants(found.platform.as_ref()) => return Ok(Entry::Unwanted),
+        Content::One(found) => found,
+    };
+    match &found.kind {
+        FoundKind::Oci(manifest) | FoundKind::Nydus(manifest) => {
+            read_config(source, manifest)?;
+            find_absent(source, &manifest.layers)?;
+        }
+        FoundKind::Other => find_absent(source, std::slice::from_ref(entry))?,
+    }
+    Ok(Entry::One(found))
+}
+
+/// An error for the first of these that a source lacks which may lack some.
+fn find_absent(source: &dyn Source, descriptors: &[Descriptor]) -> Result<(), ImageError> {
+    if source.is_whole() {
+        return Ok(());
+    }
+    for descriptor in descriptors {
+        match source.open_file(descriptor) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(error.into()),
+            // Whatever else is wrong is better said when it is read.
+            _ => {}
         }
     }
     Ok(())
 }
 
-/// The one image that somebody means who looks into `root`: the only one, or the one for `platform`.
-pub fn find_one(source: &dyn Source, platform: &Platform) -> Result<Found, ImageError> {
-    let mut all = find(source, source.root(), &PlatformFilter::All)?;
-    all.retain(|found| !matches!(found.kind, FoundKind::Other));
-    if all.len() > 1 {
-        let available: Vec<String> = all.iter().filter_map(Found::label).collect();
-        let wanted = |found: &Found| found.platform.as_ref().is_some_and(|own| own.matches(platform));
-        all.retain(wanted);
-        if all.is_empty() {
-            return Err(ImageError::NoSuchPlatform {
-                wanted: platform.to_string(),
-                available: available.join(", "),
-            });
+/// Whether an error is about one entry of an index, and no reason to give up the others.
+fn spoils_itself(source: &dyn Source, error: &ImageError) -> bool {
+    match error {
+        ImageError::Oci(oci::Error::Image(_)) => true,
+        ImageError::Oci(error) => error.kind() == ErrorKind::NotFound && !source.is_whole(),
+        _ => false,
+    }
+}
+
+/// An entry that is left out, and why.
+fn describe(entry: &Descriptor, error: &ImageError) -> String {
+    let platform = entry.platform.as_ref().filter(|platform| platform.is_complete());
+    let platform = platform.map(|platform| format!(" ({platform})")).unwrap_or_default();
+    let mut text = format!("{}{platform} is left out: {error}", entry.digest);
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        let words = cause.to_string();
+        if !text.ends_with(&words) {
+            text = format!("{text}: {words}");
         }
+        next = cause.source();
+    }
+    text
+}
+
+/// The images behind a reference.
+#[derive(Default)]
+pub struct Survey {
+    /// Those that are wanted, and what belongs to them, in order.
+    pub found: Vec<Found>,
+    /// What cannot be used, and why.
+    pub left_out: Vec<String>,
+    /// The platforms of all that is listed.
+    available: Vec<String>,
+}
+
+impl Survey {
+    fn see(&mut self, platform: Option<&Platform>) {
+        let label = platform.filter(|platform| platform.is_complete()).map(Platform::to_string);
+        self.available.extend(label.filter(|label| !self.available.contains(label)));
+    }
+
+    fn collect(
+        &mut self,
+        source: &dyn Source,
+        index: &oci::Index,
+        platforms: &PlatformFilter,
+        depth: usize,
+    ) -> Result<(), ImageError> {
+        for entry in &index.unreadable {
+            self.left_out.push(format!("entry {} of the index is left out: {}", entry.number, entry.reason));
+        }
+        for entry in &index.manifests {
+            if self.found.len() + self.left_out.len() >= MAX_IMAGES {
+                return Err(ImageError::TooManyImages);
+            }
+            if EntryKind::of(entry) != EntryKind::Extra {
+                self.see(entry.platform.as_ref());
+            }
+            match look(source, entry, platforms)? {
+                Entry::One(found) => {
+                    self.see(found.platform.as_ref());
+                    self.found.push(*found);
+                }
+                Entry::Index(_) if depth == MAX_DEPTH => {
+                    return Err(ImageError::NestedIndex { digest: entry.digest });
+                }
+                Entry::Index(index) => self.collect(source, &index, platforms, depth + 1)?,
+                Entry::Unwanted => {}
+                Entry::LeftOut(why) => self.left_out.push(why),
+            }
+        }
+        Ok(())
+    }
+
+    /// An error if a platform that was asked for is not there, or if nothing is.
+    fn check(&self, platforms: &PlatformFilter) -> Result<(), ImageError> {
+        let is_there = |wanted: &&Platform| {
+            self.found.iter().any(|found| found.platform.as_ref().is_some_and(|own| own.matches(wanted)))
+        };
+        let missing = match platforms {
+            PlatformFilter::All => Vec::new(),
+            PlatformFilter::Only(wanted) => {
+                wanted.iter().filter(|wanted| !is_there(wanted)).cloned().collect()
+            }
+        };
+        if missing.is_empty() && !self.found.is_empty() {
+            return Ok(());
+        }
+        // Rather why it cannot be used than that it is not there.
+        let is_left_out =
+            |wanted: &Platform| self.left_out.iter().any(|why| why.contains(&format!("({wanted})")));
+        if self.found.is_empty() && missing.is_empty() || missing.iter().any(is_left_out) {
+            return Err(ImageError::NothingUsable { left_out: self.left_out.join("; ") });
+        }
+        let wanted = PlatformFilter::Only(missing).to_string();
+        Err(ImageError::NoSuchPlatform { wanted, available: self.available.join(", ") })
+    }
+}
+
+/// All images behind the source's root that the filter accepts. Every platform that it names must be there.
+pub fn survey(source: &dyn Source, platforms: &PlatformFilter) -> Result<Survey, ImageError> {
+    let mut survey = Survey::default();
+    match read(source, source.root(), true)? {
+        Content::Index(index) => survey.collect(source, &index, platforms, 1)?,
+        Content::One(found) => {
+            survey.see(found.platform.as_ref());
+            if platforms.wants(found.platform.as_ref()) {
+                survey.found.push(*found);
+            }
+        }
+    }
+    survey.check(platforms)?;
+    Ok(survey)
+}
+
+/// The one image that somebody means who looks into the source: the only one, or the one for `platform`. If none is given
+/// and there are several, that for this machine.
+pub fn find_one(source: &dyn Source, platform: Option<&Platform>) -> Result<Found, ImageError> {
+    let filter =
+        platform.map_or(PlatformFilter::All, |platform| PlatformFilter::Only(vec![platform.clone()]));
+    let Survey { found: mut all, available, .. } = survey(source, &filter)?;
+    all.retain(|found| !matches!(found.kind, FoundKind::Other));
+    let own = Platform::new("linux", std::env::consts::ARCH);
+    if all.len() > 1 && platform.is_none() {
+        all.retain(|found| found.platform.as_ref().is_some_and(|platform| platform.matches(&own)));
     }
     // Beside its Nydus variant, the image is not what is looked into.
     if all.iter().any(|found| matches!(found.kind, FoundKind::Nydus(_))) {
         all.retain(|found| matches!(found.kind, FoundKind::Nydus(_)));
     }
-    all.into_iter()
-        .next()
-        .ok_or(ImageError::NoSuchPlatform { wanted: platform.to_string(), available: String::new() })
+    let wanted = platform.unwrap_or(&own).to_string();
+    all.into_iter().next().ok_or(ImageError::NoSuchPlatform { wanted, available: available.join(", ") })
 }

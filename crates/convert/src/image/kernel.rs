@@ -18,7 +18,7 @@ pub struct KernelMount {
 }
 
 /// Finds what to mount for `platform`; an error if the kernel would refuse the image or show wrong data.
-pub fn kernel_mount(source: &dyn Source, platform: &Platform) -> Result<KernelMount, ImageError> {
+pub fn kernel_mount(source: &dyn Source, platform: Option<&Platform>) -> Result<KernelMount, ImageError> {
     let missing = || ImageError::NotNydus { reference: source.name().to_string() };
     let FoundKind::Nydus(manifest) = find_one(source, platform)?.kind else { return Err(missing()) };
     let layer = source.open(manifest.layers.last().ok_or_else(missing)?)?;

@@ -11,7 +11,7 @@ use super::find::{FoundKind, find_one};
 use super::nydus::NydusImage;
 
 /// Opens the Nydus image behind `source`: the only one, or of an index the one for `platform`.
-pub fn open_nydus(source: &dyn Source, platform: &Platform) -> Result<NydusImage, ImageError> {
+pub fn open_nydus(source: &dyn Source, platform: Option<&Platform>) -> Result<NydusImage, ImageError> {
     match find_one(source, platform)?.kind {
         FoundKind::Nydus(manifest) => NydusImage::open(source, &manifest),
         _ => Err(ImageError::NotNydus { reference: source.name().to_string() }),

@@ -45,12 +45,13 @@ pub struct InspectOptions {
 /// Describes every image behind the source's root.
 pub fn inspect(source: &dyn Source, options: &InspectOptions) -> Result<Inspection, Error> {
     let root = source.root();
-    let found = images::find(source, root, &options.platforms)?;
+    let images::Survey { found, left_out, .. } = images::survey(source, &options.platforms)?;
     Ok(Inspection {
         schema_version: SCHEMA_VERSION,
         image: source.name().to_string(),
         reference: source.name().pinned(root.digest),
         media_type: root.media_type.clone(),
+        left_out,
         images: found.iter().map(|found| describe(source, found, options)).collect::<Result<_, _>>()?,
     })
 }

@@ -15,6 +15,9 @@ pub struct Inspection {
     pub reference: String,
     /// What the reference leads to: a manifest or an index.
     pub media_type: String,
+    /// What cannot be used, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
     /// The images in order.
     pub images: Vec<InspectedImage>,
 }

@@ -17,6 +17,10 @@ const WHAT: &str = "image record";
 const MAX_PLAIN: u64 = MAX_MANIFEST * 6;
 /// Small inputs: the slowest level costs nothing.
 const ZSTD_LEVEL: i32 = 19;
+/// Inputs from here on are an index of many images, which each of them remembers: a fast level, or all of them take the square
+/// of their number.
+const LARGE: usize = 256 << 10;
+const ZSTD_LEVEL_OF_LARGE: i32 = 1;
 
 /// The record of one image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +58,10 @@ impl Origin {
         }
         let mut record = begin(MAGIC);
         record.extend((plain.len() as u64).to_le_bytes());
-        record.extend(zstd::bulk::compress(&plain, ZSTD_LEVEL)?);
+        record.extend(zstd::bulk::compress(
+            &plain,
+            if plain.len() < LARGE { ZSTD_LEVEL } else { ZSTD_LEVEL_OF_LARGE },
+        )?);
         Ok(record)
     }
 

@@ -23,7 +23,7 @@ use nydus_convert_rafs::{self as rafs, BlobId, BlobName, FsVersion, Image};
 use crate::dictionary::DictionaryError;
 use crate::error::Error;
 use crate::image::ImageError;
-use crate::image::find::{self as images, Content, Found, FoundKind};
+use crate::image::find::{self as images, Content, Entry, Found, FoundKind};
 use crate::layer::{ConvertedLayer, Form, LayerIdentity, LayerRun, LostEntry, Packed, Spare};
 use crate::options::{Dedup, Fidelity, IndexForm, Replay, ToNydusOptions};
 use crate::remembered::{self, LayerRecord, Origin, OriginIndex, REPLAY, layer_records};
@@ -50,6 +50,8 @@ pub fn to_nydus(
     let options = &options.effective();
     let reuse = Reuse::new(options, run)?;
     let layers = layer_run(source, sink.as_ref(), reuse.as_ref(), options, run);
+    // What is not there is better said before anything is converted.
+    images::survey(source, &options.platforms)?.left_out.iter().for_each(|why| run.observer.note(why));
     let mut conversion = Conversion::new(layers, options);
     let root = conversion.convert(source.root(), 0)?;
     let found = conversion.finish()?;
@@ -146,12 +148,6 @@ fn data_blobs(images: &[ImageReport]) -> Vec<BlobId> {
     ids.collect::<BTreeSet<BlobId>>().into_iter().collect()
 }
 
-/// The platforms of all images, for a message.
-fn available(source: &dyn Source) -> Result<String, Error> {
-    let all = images::find(source, source.root(), &Default::default())?;
-    Ok(all.iter().filter_map(Found::label).collect::<Vec<_>>().join(", "))
-}
-
 /// A conversion under way.
 struct Conversion<'a> {
     run: LayerRun<'a>,
@@ -190,10 +186,7 @@ impl<'a> Conversion<'a> {
         let Self { made, options, run, .. } = self;
         if !made.images.iter().any(|image| image.action != Action::Carried) {
             let wanted = options.platforms.to_string();
-            return Err(Error::from(ImageError::NoSuchPlatform {
-                wanted,
-                available: available(run.source)?,
-            }));
+            return Err(Error::from(ImageError::NoSuchPlatform { wanted, available: String::new() }));
         }
         if options.fidelity == Fidelity::Strict && !made.losses.is_empty() {
             return Err(Error::NotFaithful { losses: made.losses });
@@ -246,15 +239,15 @@ impl<'a> Conversion<'a> {
         let (mut images, mut entries, mut others) = (Vec::new(), Vec::new(), Vec::new());
         let with_oci = self.options.index == IndexForm::WithOci;
         for entry in &index.manifests {
-            let found = match images::read(self.run.source, entry, false)? {
-                Content::One(found) => found,
-                Content::Index(_) => {
+            let found = match images::look(self.run.source, entry, &self.options.platforms)? {
+                Entry::One(found) => found,
+                Entry::Index(_) => {
                     entries.push(self.convert(entry, depth + 1)?);
                     continue;
                 }
+                Entry::Unwanted | Entry::LeftOut(_) => continue,
             };
             match &found.kind {
-                _ if !self.options.platforms.wants(found.platform.as_ref()) => {}
                 FoundKind::Oci(_) if nydus::has_nydus(index, entry) => images.push(self.carry(&found)?),
                 FoundKind::Oci(manifest) => {
                     let converted = self.convert(entry, depth + 1)?;
@@ -282,6 +275,7 @@ impl<'a> Conversion<'a> {
             index.manifests.iter().map(|entry| entry.digest).eq(entries.iter().map(|entry| entry.digest));
         if let Some(bytes) = self.indexes.last().map(|index| &index.bytes)
             && same
+            && index.unreadable.is_empty()
             && self.options.annotations.is_empty()
         {
             return Ok(self.run.sink.put(&descriptor.media_type, bytes)?);

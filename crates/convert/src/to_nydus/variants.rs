@@ -27,6 +27,7 @@ impl Conversion<'_> {
             format: Format::Oci,
             artifact_type: None,
             manifests: vec![image, nydus],
+            unreadable: Vec::new(),
             subject: None,
             annotations,
             other: serde_json::Map::new(),

@@ -29,7 +29,7 @@ use nydus_convert_oci::{Descriptor, Digest, Index, Reference, Sink, Source, copy
 
 use crate::error::Error;
 use crate::image::ImageError;
-use crate::image::find::{self as images, Content, Found, FoundKind};
+use crate::image::find::{self as images, Content, Entry, Found, FoundKind};
 use crate::options::{Layers, ToOciOptions};
 use crate::remembered::OriginIndex;
 use crate::report::{Restoration, RestoredImage, SCHEMA_VERSION, ToOciReport};
@@ -47,6 +47,7 @@ pub fn to_oci(
     let shared = run;
     let run =
         Run { source, sink: sink.as_ref(), options, resources: *resources, pool, observer: *observer, stop };
+    images::survey(source, &options.platforms)?.left_out.iter().for_each(|why| shared.observer.note(why));
     let mut restoring = Restoring { run: &run, images: Vec::new() };
     let restored = restoring.restore(source.root(), source.name(), 0)?;
     let images = restoring.images;
@@ -140,17 +141,14 @@ impl Restoring<'_> {
             if nydus::is_variant(index, entry) {
                 // What its Nydus variant remembers is the image as it was before it was put here.
                 has_variants = true;
-            } else if self.is_wanted(entry)? {
-                entries.push((entry, self.restore(entry, name, depth + 1)?));
+                continue;
             }
-        }
-        if entries.is_empty() {
-            let all = images::find(self.run.source, self.run.source.root(), &Default::default())?;
-            let available = all.iter().filter_map(Found::label).collect::<Vec<_>>().join(", ");
-            return Err(Error::from(ImageError::NoSuchPlatform {
-                wanted: self.run.options.platforms.to_string(),
-                available,
-            }));
+            match images::look(self.run.source, entry, &self.run.options.platforms)? {
+                Entry::Unwanted | Entry::LeftOut(_) => {}
+                Entry::One(_) | Entry::Index(_) => {
+                    entries.push((entry, self.restore(entry, name, depth + 1)?));
+                }
+            }
         }
         let origin = common_index(&entries, depth);
         if let Some((origin, bytes)) = &origin
@@ -184,13 +182,6 @@ impl Restoring<'_> {
         let descriptor = self.run.sink.put(fresh.format.index(), &fresh.to_json())?;
         Ok(Restored { descriptor, exact: false, indexes })
     }
-
-    fn is_wanted(&self, entry: &Descriptor) -> Result<bool, Error> {
-        Ok(match images::read(self.run.source, entry, false)? {
-            Content::One(found) => self.run.options.platforms.wants(found.platform.as_ref()),
-            Content::Index(_) => true,
-        })
-    }
 }
 
 type Entries<'a> = [(&'a Descriptor, Restored)];
@@ -211,7 +202,7 @@ fn common_index(entries: &Entries<'_>, depth: usize) -> Option<(Index, OriginInd
 /// Whether everything the original index lists is there.
 fn is_complete(origin: &Index, entries: &Entries<'_>) -> bool {
     let there: HashSet<Digest> = entries.iter().map(|(_, restored)| restored.descriptor.digest).collect();
-    origin.manifests.iter().all(|entry| there.contains(&entry.digest))
+    origin.unreadable.is_empty() && origin.manifests.iter().all(|entry| there.contains(&entry.digest))
 }
 
 /// The indexes above these entries, as the first one that remembers tells.

@@ -24,12 +24,23 @@ pub struct Index {
     pub artifact_type: Option<String>,
     /// The entries.
     pub manifests: Vec<Descriptor>,
+    /// The entries that are no descriptors. Each spoils itself alone.
+    pub unreadable: Vec<UnreadableEntry>,
     /// The manifest that this index refers to.
     pub subject: Option<Descriptor>,
     /// Annotations.
     pub annotations: Annotations,
     /// Fields that are not known here, in the order met.
     pub other: Map<String, Value>,
+}
+
+/// An entry of an index that is no descriptor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableEntry {
+    /// Its place, from 1.
+    pub number: usize,
+    /// What is wrong with it.
+    pub reason: String,
 }
 
 /// What an entry of an index is, as far as the entry itself tells.
@@ -66,6 +77,8 @@ impl EntryKind {
             // Builders that fill in the type of an ordinary image take it from its config.
             (media_type::OCI_MANIFEST, Some(media_type::OCI_CONFIG)) => Self::Image,
             (media_type::DOCKER_SCHEMA1 | media_type::DOCKER_SCHEMA1_SIGNED, _) => Self::Image,
+            // Its content says what it is.
+            (media_type, None) if media_type::is_generic(media_type) => Self::Image,
             _ => Self::Extra,
         }
     }
@@ -80,7 +93,7 @@ struct Fields {
     _media_type: Option<String>,
     artifact_type: Option<String>,
     #[serde(default, deserialize_with = "null_is_default")]
-    manifests: Vec<Descriptor>,
+    manifests: Vec<Value>,
     subject: Option<Descriptor>,
     #[serde(default, deserialize_with = "null_is_default")]
     annotations: Annotations,
@@ -90,9 +103,16 @@ struct Fields {
 
 impl Index {
     pub(super) fn parse(format: Format, bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        let Fields { artifact_type, manifests, subject, annotations, other, .. } =
+        let Fields { artifact_type, manifests: entries, subject, annotations, other, .. } =
             serde_json::from_slice(bytes)?;
-        Ok(Self { format, artifact_type, manifests, subject, annotations, other })
+        let (mut manifests, mut unreadable) = (Vec::with_capacity(entries.len()), Vec::new());
+        for (number, entry) in (1..).zip(entries) {
+            match serde_json::from_value(entry) {
+                Ok(entry) => manifests.push(entry),
+                Err(error) => unreadable.push(UnreadableEntry { number, reason: error.to_string() }),
+            }
+        }
+        Ok(Self { format, artifact_type, manifests, unreadable, subject, annotations, other })
     }
 
     /// The entries with what they are.

@@ -1,8 +1,8 @@
 //! What some JSON is: an image, a Nydus image, an index, or something that cannot be converted, and why.
 //!
-//! The media type of the descriptor and that inside the JSON must agree, and the JSON must not have the
-//! fields of another sort of document: what one client takes for an image and another for an index is
-//! refused.
+//! The fields of the document decide, then what it says of itself; what a descriptor or a server says of it comes last, since
+//! both are wrong too often. A document with the fields of two sorts is refused: what one client takes for an image and another
+//! for an index.
 
 use std::fmt;
 
@@ -97,10 +97,17 @@ impl ManifestKind {
             return Err(ImageError::TooLarge { what: "manifest", size, limit: MAX_MANIFEST });
         }
         let malformed = |source| ImageError::Malformed { digest: None, source };
-        if !media_type.is_empty() && Form::of(media_type).is_none() {
-            return not_a_manifest(media_type, bytes);
+        let is_known = media_type::is_generic(media_type) || Form::of(media_type).is_some();
+        let outline: Outline = match serde_json::from_slice(bytes) {
+            Ok(outline) => outline,
+            Err(_) if !media_type.is_empty() && Form::of(media_type).is_none() => {
+                return Ok(Self::Artifact { artifact_type: excerpt(media_type) });
+            }
+            Err(error) => return Err(malformed(error)),
+        };
+        if !is_known && !outline.is_typed() {
+            return Ok(Self::Artifact { artifact_type: excerpt(media_type) });
         }
-        let outline: Outline = serde_json::from_slice(bytes).map_err(malformed)?;
         match outline.form(media_type)? {
             Form::Schema1 => Ok(Self::DockerSchema1),
             Form::Artifact => {
@@ -180,64 +187,71 @@ struct Outline {
 }
 
 impl Outline {
-    /// Which form the descriptor's and the document's own words add up to.
+    /// What the document is: by its fields, then by what it says of itself, then by what its descriptor says.
     fn form(&self, descriptor: &str) -> Result<Form, ImageError> {
-        let own = self.media_type.as_deref().filter(|own| !own.is_empty());
-        if let Some(own) = own.filter(|own| !descriptor.is_empty() && *own != descriptor) {
-            let (descriptor, content) = (excerpt(descriptor), excerpt(own));
-            return Err(ImageError::MediaTypeMismatch { descriptor, content });
-        }
-        let stated = Some(descriptor).filter(|stated| !stated.is_empty()).or(own);
-        let form = match stated {
-            Some(stated) => Form::of(stated).unwrap_or(Form::Artifact),
-            None if self.fs_layers.is_some() || self.schema_version == Some(1) => Form::Schema1,
-            None if self.manifests.is_some() => Form::Index(Format::Oci),
-            None => Form::Manifest(Format::Oci),
-        };
+        let stated =
+            [self.media_type.as_deref().unwrap_or_default(), descriptor].into_iter().find_map(Form::of);
         match self.schema_version {
             // What a registry that speaks schema 1 sends calls itself all sorts of things.
             Some(1) => return Ok(Form::Schema1),
             None | Some(2) => {}
             Some(version) => return Err(ImageError::SchemaVersion { version }),
         }
-        match self.foreign_field(form) {
-            Some(field) => {
-                Err(ImageError::Ambiguous { media_type: excerpt(stated.unwrap_or_default()), field })
+        if let Some(Form::Artifact) = stated {
+            return Ok(Form::Artifact);
+        }
+        let format = match stated {
+            Some(Form::Manifest(format) | Form::Index(format)) => format,
+            _ if self.is_dockers() => Format::Docker,
+            _ => Format::Oci,
+        };
+        let has = |field: &Option<Value>| field.as_ref().is_some_and(|value| !is_empty(value));
+        let (manifests, layers) = (has(&self.manifests), has(&self.config) || has(&self.layers));
+        let form = match stated {
+            Some(Form::Manifest(_)) if layers => Form::Manifest(format),
+            Some(Form::Manifest(_)) if !manifests => Form::Manifest(format),
+            _ if self.manifests.is_some() => Form::Index(format),
+            _ if layers => Form::Manifest(format),
+            _ if has(&self.fs_layers) => Form::Schema1,
+            Some(stated) => stated,
+            None => Form::Manifest(format),
+        };
+        let fields = [("manifests", &self.manifests), ("fsLayers", &self.fs_layers)];
+        let foreign = match form {
+            Form::Manifest(_) => &fields[..],
+            Form::Index(_) => &[("config", &self.config), ("layers", &self.layers), fields[1]],
+            Form::Artifact | Form::Schema1 => &[],
+        };
+        match foreign.iter().find(|(_, field)| has(field)) {
+            Some((field, _)) => {
+                let media_type = excerpt(self.media_type.as_deref().unwrap_or(descriptor));
+                Err(ImageError::Ambiguous { media_type, field })
             }
             None => Ok(form),
         }
     }
 
-    /// A field, not empty, that belongs to another form.
-    fn foreign_field(&self, form: Form) -> Option<&'static str> {
-        let (config, layers) = (("config", &self.config), ("layers", &self.layers));
-        let (manifests, fs_layers) = (("manifests", &self.manifests), ("fsLayers", &self.fs_layers));
-        let foreign = match form {
-            Form::Manifest(_) => vec![manifests, fs_layers],
-            Form::Index(_) => vec![config, layers, fs_layers],
-            Form::Artifact | Form::Schema1 => vec![],
-        };
-        let is_empty = |value: &Value| match value {
-            Value::Null => true,
-            Value::Array(items) => items.is_empty(),
-            Value::Object(fields) => fields.is_empty(),
-            _ => false,
-        };
-        foreign
-            .into_iter()
-            .find(|(_, value)| value.as_ref().is_some_and(|value| !is_empty(value)))
-            .map(|(name, _)| name)
+    /// Whether it says of itself that it is one of the documents that images are made of.
+    fn is_typed(&self) -> bool {
+        self.media_type.as_deref().and_then(Form::of).is_some()
+    }
+
+    /// Whether a document that does not say what it is has Docker's types inside.
+    fn is_dockers(&self) -> bool {
+        let first = self.manifests.as_ref().and_then(|entries| entries.get(0));
+        let media_type = first.or(self.config.as_ref()).and_then(|inner| inner.get("mediaType"));
+        media_type
+            .and_then(Value::as_str)
+            .is_some_and(|media_type| media_type.starts_with("application/vnd.docker."))
     }
 }
 
-/// Content whose descriptor does not even claim to be a manifest.
-fn not_a_manifest(media_type: &str, bytes: &[u8]) -> Result<ManifestKind, ImageError> {
-    let content = serde_json::from_slice::<Outline>(bytes).ok().and_then(|outline| outline.media_type);
-    match content.filter(|content| Form::of(content).is_some()) {
-        Some(content) => {
-            Err(ImageError::MediaTypeMismatch { descriptor: excerpt(media_type), content: excerpt(&content) })
-        }
-        None => Ok(ManifestKind::Artifact { artifact_type: excerpt(media_type) }),
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
     }
 }
 
@@ -279,8 +293,15 @@ fn classify(manifest: Manifest) -> ManifestKind {
 fn is_image_config(manifest: &Manifest) -> bool {
     match manifest.config.media_type.as_str() {
         media_type::OCI_CONFIG | media_type::DOCKER_CONFIG | nydus::CONFIG_MEDIA_TYPE => true,
-        // Written by early Docker versions; Docker itself still takes it for an image.
-        "application/octet-stream" => manifest.format == Format::Docker,
-        _ => false,
+        // Early Docker versions and some mirrors write anything; moby takes these for images too. Whether it is one, its layers
+        // say, or the lack of them in a manifest of Docker's.
+        media_type => {
+            let mut layers = manifest.layers.iter().map(|layer| layer.media_type.as_str());
+            let is_image = manifest.format == Format::Docker
+                || layers.any(|layer| {
+                    !media_type::is_generic(layer) && LayerForm::of(layer) != LayerForm::Unknown
+                });
+            media_type::is_generic(media_type) && is_image && manifest.artifact_type.is_none()
+        }
     }
 }

@@ -14,7 +14,7 @@ use std::fmt;
 use thiserror::Error;
 
 pub use config::{Config, check_layers};
-pub use index::{EntryKind, Index};
+pub use index::{EntryKind, Index, UnreadableEntry};
 pub use kind::{LayerAt, ManifestKind, UnsupportedImage};
 pub use manifest::{Format, Manifest};
 
@@ -59,14 +59,6 @@ pub enum ImageError {
         /// The limit in bytes.
         limit: u64,
     },
-    /// The descriptor says one thing, the JSON another.
-    #[error("the descriptor says \"{descriptor}\", the content \"{content}\"")]
-    MediaTypeMismatch {
-        /// Media type in the descriptor, escaped.
-        descriptor: String,
-        /// Media type inside, escaped.
-        content: String,
-    },
     /// A manifest that is an index as well, or the like: two clients could see two different images.
     #[error("it is a \"{media_type}\" but has a field \"{field}\": its meaning is ambiguous")]
     Ambiguous {
@@ -106,7 +98,6 @@ impl ImageError {
         match self {
             Self::Malformed { .. }
             | Self::MissingField { .. }
-            | Self::MediaTypeMismatch { .. }
             | Self::Ambiguous { .. }
             | Self::LayerCount { .. } => ErrorKind::Verification,
             Self::TooLarge { .. } | Self::TooDeep { .. } => ErrorKind::ResourceLimit,

@@ -139,6 +139,7 @@ impl IndexParts<'_> {
             format,
             artifact_type: None,
             manifests: self.entries,
+            unreadable: Vec::new(),
             subject: None,
             annotations,
             other: serde_json::Map::new(),

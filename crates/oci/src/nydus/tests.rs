@@ -303,6 +303,7 @@ fn indexes() {
             format,
             artifact_type: None,
             manifests: vec![],
+            unreadable: Vec::new(),
             subject: None,
             annotations: Annotations::from([("i".into(), "kept".into())]),
             other: serde_json::Map::new(),

@@ -61,6 +61,7 @@ pub fn plain_index(nydus: &Index, manifests: Vec<Descriptor>) -> Index {
         format: nydus.format,
         artifact_type: None,
         manifests,
+        unreadable: Vec::new(),
         subject: None,
         annotations: plain_annotations(&nydus.annotations),
         other: nydus.other.clone(),

@@ -72,6 +72,7 @@ fn read(client: &Client, tag: &str) -> Result<Index, RegistryError> {
         format: Format::Oci,
         artifact_type: None,
         manifests: Vec::new(),
+        unreadable: Vec::new(),
         subject: None,
         annotations: Default::default(),
         other: serde_json::Map::new(),

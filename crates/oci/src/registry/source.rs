@@ -162,6 +162,10 @@ impl RegistrySource {
 }
 
 impl Source for RegistrySource {
+    fn is_whole(&self) -> bool {
+        true
+    }
+
     fn name(&self) -> &Reference {
         &self.name
     }

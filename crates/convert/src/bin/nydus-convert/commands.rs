@@ -308,11 +308,9 @@ fn path(args: &Look) -> Result<EntryPath> {
 
 fn open_image(args: &Look) -> Result<nydus_convert::NydusImage> {
     let source = open_source(&lower::reference(&args.image)?, &args.registry.source())?;
-    let platform = match &args.platform {
-        Some(platform) => platform.parse().map_err(UsageError::BadPlatform)?,
-        None => Platform::new("linux", std::env::consts::ARCH),
-    };
-    Ok(open_nydus(source.as_ref(), &platform).map_err(Error::from)?)
+    let platform: Option<Platform> =
+        args.platform.as_deref().map(|text| text.parse().map_err(UsageError::BadPlatform)).transpose()?;
+    Ok(open_nydus(source.as_ref(), platform.as_ref()).map_err(Error::from)?)
 }
 
 fn run_man(dir: Option<&Path>) -> Result<ExitCode> {

@@ -36,11 +36,9 @@ impl MountCmd {
         };
         let source =
             LayoutSource::open(dir, name.as_deref(), digest.as_ref()).map_err(nydus_convert::Error::from)?;
-        let platform = match &self.platform {
-            Some(platform) => platform.parse().map_err(UsageError::BadPlatform)?,
-            None => Platform::new("linux", std::env::consts::ARCH),
-        };
-        let mount = kernel_mount(&source, &platform).map_err(Error::from)?;
+        let platform: Option<Platform> =
+            self.platform.as_deref().map(|text| text.parse().map_err(UsageError::BadPlatform)).transpose()?;
+        let mount = kernel_mount(&source, platform.as_ref()).map_err(Error::from)?;
         self.write_bootstrap(&mount.bootstrap)?;
         let blobs = absolute(Path::new(dir))?.join("blobs");
         let bootstrap = absolute(&self.bootstrap)?;

@@ -94,7 +94,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
 /// What an image shows, as in [`SHOWN`], with modes and times that Linux would not give.
 fn shown(layout: &Path) -> String {
     let source = LayoutSource::open(layout, Some("latest"), None).unwrap();
-    let image = open_nydus(&source, &Platform::new("linux", "amd64")).unwrap();
+    let image = open_nydus(&source, Some(&Platform::new("linux", "amd64"))).unwrap();
     let mut first = std::collections::HashMap::new();
     let mut words = Vec::new();
     for entry in image.image.tree.walk().skip(1) {

@@ -1,6 +1,7 @@
 //! What the world sends: inputs from public bug reports, as tables. A further report is a line in a table.
 
 mod bounds;
+mod indexes;
 mod layers;
 mod notation;
 mod way_back;
