@@ -19,7 +19,7 @@ use super::{hex, sha256_hex};
 /// of the same file, and the digest of the content.
 pub fn listing(layout: &Path) -> Vec<String> {
     let source = LayoutSource::open(layout, Some("latest"), None).unwrap();
-    let opened = open_nydus(&source, &"linux/amd64".parse().unwrap()).unwrap();
+    let opened = open_nydus(&source, Some(&"linux/amd64".parse().unwrap())).unwrap();
     let mut first: BTreeMap<_, String> = BTreeMap::new();
     let tree = &opened.image.tree;
     tree.walk()
