@@ -15,11 +15,11 @@ use nydus_builder::{
     ArtifactStorage, BlobManager, BootstrapManager, BuildContext, Builder, ConversionType, Features, Merger,
     Prefetch, TarballBuilder, WhiteoutSpec,
 };
-use nydus_convert::oci::{LayoutSink, LayoutSource, Platform, Reference};
+use nydus_convert::oci::{LayoutSink, LayoutSource, Platform};
 use nydus_convert::rafs::meta::{section, toc};
 use nydus_convert::rafs::{BlobFeatures, ChunkSize, Compressor, EntryPath, parse};
 use nydus_convert::{
-    FsOptions, NydusImage, PlatformFilter, Replay, Resources, Stop, ToNydusOptions, ToOciOptions, check,
+    FsOptions, NydusImage, PlatformFilter, Replay, Resources, Run, Stop, ToNydusOptions, ToOciOptions, check,
     open_nydus, to_nydus, to_oci,
 };
 use nydus_rafs::metadata::RafsVersion;
@@ -169,13 +169,9 @@ fn assemble(stream: Vec<u8>, bootstrap: &[u8], layout: &Path) {
     Layout::of([blob, Layer { annotations, ..Layer::new(last) }]).write(layout);
 }
 
-fn name(layout: &Path) -> Reference {
-    format!("oci:{}:latest", layout.display()).parse().unwrap()
-}
-
 fn open(layout: &Path) -> NydusImage {
     let source = LayoutSource::open(layout, Some("latest"), None).unwrap();
-    open_nydus(&source, &"linux/amd64".parse::<Platform>().unwrap(), "cat").unwrap()
+    open_nydus(&source, Some(&"linux/amd64".parse::<Platform>().unwrap())).unwrap()
 }
 
 fn assert_content(layout: &Path, what: &Variant) {
@@ -211,7 +207,9 @@ fn is_understood(variant: &Variant) {
     assemble(stream, &bootstrap, &theirs);
 
     let source = LayoutSource::open(&theirs, Some("latest"), None).unwrap();
-    let report = check(&source, &name(&theirs), &PlatformFilter::All, &Resources::default(), &()).unwrap();
+    let stop = Stop::new();
+    let run = Run::new(Resources::default(), &(), &stop);
+    let report = check(&source, &PlatformFilter::All, &run).unwrap();
     assert!(report.problems.is_empty(), "{variant:?}: {:?}", report.problems);
     assert!(report.images[0].chunks >= files().len() as u64);
     assert_content(&theirs, variant);
@@ -219,7 +217,7 @@ fn is_understood(variant: &Variant) {
 
     let sink = Box::new(LayoutSink::create(&plain, Some("latest")).unwrap());
     let options = ToOciOptions::default();
-    to_oci((&source, &name(&theirs)), (sink, &name(&plain)), &options, &(), &Stop::new()).unwrap();
+    to_oci(&source, sink, &options, &run).unwrap();
     convert(&plain, &again, &ToNydusOptions::default());
     assert_content(&again, variant);
     assert_eq!(listing(&again), expected, "{variant:?}");
@@ -228,7 +226,8 @@ fn is_understood(variant: &Variant) {
 fn convert(source: &Path, target: &Path, options: &ToNydusOptions) -> Value {
     let from = LayoutSource::open(source, Some("latest"), None).unwrap();
     let sink = Box::new(LayoutSink::create(target, Some("latest")).unwrap());
-    let report = to_nydus((&from, &name(source)), (sink, &name(target)), options, &(), &Stop::new());
+    let stop = Stop::new();
+    let report = to_nydus(&from, sink, options, &Run::new(Resources::default(), &(), &stop));
     serde_json::to_value(report.unwrap()).unwrap()
 }
 

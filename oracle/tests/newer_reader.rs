@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use nydus_convert::oci::{LayoutSink, LayoutSource, Reference};
+use nydus_convert::oci::{LayoutSink, LayoutSource};
 use nydus_convert::rafs::{ChunkSize, Digester, FsVersion};
-use nydus_convert::{Compression, FsOptions, Stop, ToNydusOptions, to_nydus};
+use nydus_convert::{Compression, FsOptions, Resources, Run, Stop, ToNydusOptions, to_nydus};
 use oracle::{File, Files};
 use serde_json::Value;
 use support::oci::{Layer, Layout};
@@ -34,13 +34,12 @@ fn options(compression: &str, digester: Digester, chunk_size: u64) -> FsOptions 
 
 /// Converts `latest` of the layout `source` into the layout `target` and gives the report as JSON.
 fn convert(source: &Path, target: &Path, fs: FsOptions) -> Value {
-    let name = |dir: &Path| format!("oci:{}:latest", dir.display()).parse::<Reference>().unwrap();
     let from = LayoutSource::open(source, Some("latest"), None).unwrap();
     let sink = LayoutSink::create(target, Some("latest")).unwrap();
     let options = ToNydusOptions { fs, ..ToNydusOptions::default() };
-    let report =
-        to_nydus((&from, &name(source)), (Box::new(sink), &name(target)), &options, &(), &Stop::new())
-            .unwrap();
+    let stop = Stop::new();
+    let run = Run::new(Resources::default(), &(), &stop);
+    let report = to_nydus(&from, Box::new(sink), &options, &run).unwrap();
     serde_json::to_value(report).unwrap()
 }
 

@@ -316,8 +316,10 @@ fn a_whole_distribution() {
     let (theirs, ours, blobs) =
         (dir.path().join("theirs"), dir.path().join("ours"), dir.path().join("blobs"));
     create(&tar, &theirs, 0x10_0000);
-    let file: Box<dyn Read + Send> = Box::new(fs::File::open(&tar).unwrap());
-    let made = bootstrap_of_tar((file, "tar"), &TarBootstrapOptions::default(), &Stop::new()).unwrap();
+    let stream = NamedStream { stream: Box::new(fs::File::open(&tar).unwrap()), name: "tar" };
+    let stop = Stop::new();
+    let run = Run::new(Resources::default(), &(), &stop);
+    let made = bootstrap_of_tar(stream, &TarBootstrapOptions::default(), &run).unwrap();
     assert!(made.losses.is_empty());
     assert!(made.bootstrap == without_flag(fs::read(&theirs).unwrap()));
 

@@ -52,8 +52,8 @@ pub use check::check;
 pub use dictionary::{ChunkDictionary, DictionaryError};
 pub use error::Error;
 pub use image::{
-    ImageError, KernelMount, Listed, NydusError, NydusImage, PlatformFilter, UnknownBlob, kernel_mount,
-    open_nydus,
+    ImageError, KernelMount, Listed, NydusError, NydusImage, PlatformFilter, UnknownBlob, holds_nydus,
+    kernel_mount, open_nydus,
 };
 pub use kind::Kind;
 pub use layer::{LayerFailure, Lost, LostEntry, MergeLayer};

@@ -120,6 +120,9 @@ pub trait Index: Send + Sync {
     /// How much there is.
     fn totals(&self) -> Result<Totals, StoreError>;
 
+    /// An error if anything of it cannot be read or written any more.
+    fn check(&self) -> Result<(), StoreError>;
+
     /// Bytes that it takes where it is kept.
     fn bytes(&self) -> Result<u64, StoreError>;
 }

@@ -74,6 +74,7 @@ impl ChunkStore {
         if options.rebuild {
             run.rebuild()?;
         }
+        self.index().check()?;
         let mut damaged = run.blobs()?;
         damaged.extend(run.layers()?);
         let damaged_images = run.images()?;

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
-use nydus_convert_chunk::store::{ChunkStore, StoreError, VerifyOptions, VerifyReport};
+use nydus_convert_chunk::store::{ChunkStore, PrunePolicy, StoreError, VerifyOptions, VerifyReport};
 use tempfile::TempDir;
 
 use crate::place::{
@@ -118,6 +119,57 @@ fn damage_is_an_error_and_no_panic() {
         }
     }
     assert!(failures > 0);
+}
+
+/// All that pruning and the lists of the store need of the index.
+fn prune_it(dir: &Path) -> Result<(), StoreError> {
+    let store = ChunkStore::open(dir)?;
+    store.index().totals()?;
+    store.prune(&PrunePolicy { blobs: vec![packed(&numbers(2)).finished.id], ..PrunePolicy::default() })?;
+    store.forget(packed(&numbers(5)).finished.id)?;
+    store.prune(&PrunePolicy { max_bytes: Some(0), ..PrunePolicy::default() })?;
+    Ok(())
+}
+
+#[test]
+fn what_verifying_finds_sound_can_be_pruned() {
+    let (sound, temp) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    filled(sound.path());
+    let verify = |dir: &Path| ChunkStore::open(dir)?.verify(VerifyOptions::default());
+    verify(sound.path()).unwrap();
+    let index = fs::read(sound.path().join("index.redb")).unwrap();
+    let mut found = 0;
+    for page in 0..index.len() / 4096 {
+        let mut bytes = index.clone();
+        bytes[page * 4096..][..4096].fill(0);
+        if bytes == index {
+            continue;
+        }
+        let damaged = |name: &str| {
+            let dir = temp.path().join(format!("{name}-{page}"));
+            assert!(Command::new("cp").arg("-a").arg(sound.path()).arg(&dir).status().unwrap().success());
+            fs::write(dir.join("index.redb"), &bytes).unwrap();
+            dir
+        };
+        match (verify(&damaged("verified")), prune_it(&damaged("pruned"))) {
+            (Ok(_), Ok(())) => {}
+            (Err(StoreError::Index(_)), Ok(()) | Err(StoreError::Index(_))) => found += 1,
+            (verified, pruned) => panic!("{page}: {verified:?} {pruned:?}"),
+        }
+    }
+    assert!(found > 4, "{found}");
+}
+
+#[test]
+fn nothing_is_pruned_without_an_index() {
+    let temp = TempDir::new().unwrap();
+    filled(temp.path());
+    fs::remove_file(temp.path().join("index.redb")).unwrap();
+    let prune = || ChunkStore::open(temp.path()).unwrap().prune(&PrunePolicy::default());
+    let error = prune().unwrap_err();
+    assert!(error.to_string().contains("store verify --rebuild"), "{error}");
+    rebuild(temp.path());
+    assert_eq!(prune().unwrap().pruned, []);
 }
 
 #[test]

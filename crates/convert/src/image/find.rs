@@ -14,6 +14,9 @@ pub const MAX_DEPTH: usize = 4;
 /// Entries of an index, and of all indexes in it, that are looked at. Real ones have some dozens; nested indexes multiply.
 pub const MAX_IMAGES: usize = 1024;
 
+/// Images of an index that are looked at to tell what it is.
+const LOOKED_AT: usize = 8;
+
 /// One image, or whatever else an index lists.
 pub struct Found {
     /// The entry.
@@ -290,4 +293,32 @@ pub fn find_one(source: &dyn Source, platform: Option<&Platform>) -> Result<Foun
     }
     let wanted = platform.unwrap_or(&own).to_string();
     all.into_iter().next().ok_or(ImageError::NoSuchPlatform { wanted, available: available.join(", ") })
+}
+
+/// Whether Nydus images are behind a source: `None` if there is no image at all. Of an index it is the first images that say so.
+pub fn holds_nydus(source: &dyn Source) -> Result<Option<bool>, ImageError> {
+    match read(source, source.root(), true)? {
+        Content::One(found) => Ok(is_nydus(&found.kind)),
+        Content::Index(index) => {
+            let images = index.entries().filter(|(kind, _)| *kind != EntryKind::Extra);
+            let mut answer = None;
+            for (kind, entry) in images.take(LOOKED_AT) {
+                let found = match (kind, read(source, entry, false)) {
+                    (EntryKind::Nydus, _) => Some(true),
+                    (_, Ok(Content::One(found))) => is_nydus(&found.kind),
+                    _ => None,
+                };
+                answer = if found == Some(true) { found } else { answer.or(found) };
+            }
+            Ok(answer)
+        }
+    }
+}
+
+fn is_nydus(kind: &FoundKind) -> Option<bool> {
+    match kind {
+        FoundKind::Nydus(_) => Some(true),
+        FoundKind::Oci(_) => Some(false),
+        FoundKind::Other => None,
+    }
 }

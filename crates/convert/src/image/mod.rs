@@ -11,7 +11,7 @@ mod platform_filter;
 pub mod referred;
 
 pub use error::{ImageError, NydusError, UnknownBlob};
-pub use find::Found;
+pub use find::{Found, holds_nydus};
 pub use kernel::{KernelMount, kernel_mount};
 pub use list::{Listed, open_nydus};
 pub use nydus::NydusImage;

@@ -247,7 +247,8 @@ impl Reuse {
         Ok(())
     }
 
-    /// Remembers what a result is made of.
+    /// Remembers which blobs of the store a result is made of. An image without any needs no store, or was copied: what the
+    /// store knew of it before stays.
     pub fn remember(
         &self,
         digest: Digest,
@@ -256,6 +257,12 @@ impl Reuse {
     ) -> Result<(), StoreError> {
         // Digests of results are SHA-256.
         let Ok(id) = <[u8; 32]>::try_from(digest.as_bytes()) else { return Ok(()) };
+        let known = self.store.index().numbers(&blobs)?;
+        let blobs: Vec<BlobId> =
+            blobs.into_iter().zip(known).filter_map(|(id, known)| known.map(|_| id)).collect();
+        if blobs.is_empty() {
+            return Ok(());
+        }
         let made = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
         self.store.put_image(&StoredImage { id, name, source, made, blobs })
     }

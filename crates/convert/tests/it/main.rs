@@ -8,6 +8,7 @@ mod support;
 
 mod bad_input;
 mod batches;
+mod completions;
 mod corpus;
 mod determinism;
 mod dumps;

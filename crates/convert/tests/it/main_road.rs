@@ -152,7 +152,7 @@ fn only_the_named_reference_of_a_target_changes() {
     let layout = dir.path().join("layout");
     Layout::of([Layer::new(sample())]).write(&layout);
     let before = snapshot(&layout);
-    let report = convert(&layout, &layout, &["--annotation", "org.example.team=storage"]);
+    let report = convert(&layout, &layout, &["--force", "--annotation", "org.example.team=storage"]);
     // The name now means the result; everything that was there before is still there.
     let index: Value = serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
     assert_eq!(index["manifests"].as_array().unwrap().len(), 1);

@@ -357,14 +357,51 @@ fn an_index_is_made_anew() {
             }
             None => fs::remove_file(&index).unwrap(),
         }
-        // What the database has to say of such a file goes to stderr.
-        let run = house.verb(&["verify", "--rebuild", "--json"]);
-        assert_eq!(run.code, Some(0), "{number}: {}", run.stderr);
-        let rebuilt: Value = serde_json::from_str(&run.stdout).unwrap();
+        let rebuilt = house.json(&["verify", "--rebuild"]);
         assert_eq!((&rebuilt["blobs"], &rebuilt["layers"]), (&3.into(), &3.into()), "{number}");
         assert_eq!(rebuilt["unlisted"], 0);
         assert_eq!(layers(&house.convert(&house.a, "again", &[]), "from_store"), [true, true], "{number}");
     }
+}
+
+#[test]
+fn damage_of_the_index_is_told_once() {
+    let house = House::new();
+    let index = house.store().join("index.redb");
+    let whole = fs::read(&index).unwrap();
+    for page in 0..whole.len() / 4096 {
+        let mut spoilt = whole.clone();
+        spoilt[page * 4096..][..4096].fill(0);
+        fs::write(&index, spoilt).unwrap();
+        let run = house.verb(&["verify", "--repair"]);
+        match run.code {
+            Some(0) => assert_eq!(run.stderr, "", "{page}"),
+            Some(1) => {
+                assert_eq!(run.stderr.lines().count(), 1, "{page}: {}", run.stderr);
+                assert!(run.stderr.contains("store verify --rebuild"), "{page}: {}", run.stderr);
+            }
+            code => panic!("{page}: {code:?}: {}", run.stderr),
+        }
+    }
+}
+
+#[test]
+fn copies_cost_the_store_nothing() {
+    let house = House::new();
+    let known = house.json(&["ls"]);
+    let copied = Image { source: house.path("a-nydus"), tars: Vec::new(), report: Value::Null };
+    let report = house.convert(&copied, "copy", &[]);
+    assert_eq!(
+        (&report["images"][0]["action"], &report["digest"]),
+        (&"copied".into(), &house.a.report["digest"])
+    );
+    assert_eq!(house.json(&["ls"]), known);
+    let out = house.path("out");
+    house.ok(&["export", house.a.report["target"].as_str().unwrap(), out.to_str().unwrap()]);
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 2);
+    // What needs no blobs of the store is none of its images.
+    house.convert(&house.a, "tarfs", &["--tarfs"]);
+    assert_eq!(house.json(&["ls"]), known);
 }
 
 #[test]

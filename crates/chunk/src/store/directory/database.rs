@@ -175,8 +175,8 @@ impl Database {
         let caught = || match catch_unwind(AssertUnwindSafe(attempt)) {
             Ok(result) => result,
             Err(panic) => {
-                *lock(&self.database) = None;
-                Err(StoreError::Index(panic_text(panic.as_ref()).into()))
+                self.close();
+                Err(panicked(panic.as_ref()))
             }
         };
         let mut result = caught();
@@ -184,6 +184,13 @@ impl Database {
             result = caught();
         }
         result.map_err(|error| told(&self.path, error))
+    }
+
+    /// Closes the file, which reads and writes: that too may panic on damage. Whoever needs it opens it again.
+    fn close(&self) {
+        let database = lock(&self.database).take();
+        // There is nothing to add to the error of what was done before.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
     }
 
     fn read<T>(&self, find: impl Fn(&ReadTransaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -222,14 +229,20 @@ impl Database {
     }
 }
 
+impl Drop for Database {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
 fn is_previous(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
     matches!(error.downcast_ref(), Some(redb::Error::PreviousIo))
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+fn panicked(panic: &(dyn std::any::Any + Send)) -> StoreError {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    format!("it is damaged: {}", text.unwrap_or("the database panicked"))
+    StoreError::Index(format!("it is damaged: {}", text.unwrap_or("the database panicked")).into())
 }
 
 /// A table, if it was ever written to.
@@ -513,6 +526,16 @@ impl Index for Database {
                 layers: length(layers.map_err(failed)?),
             })
         })
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        // The check wants a handle that nobody shares.
+        self.close();
+        let check = || builder().open(&self.path).map_err(failed)?.check_integrity().map_err(failed);
+        let checked =
+            catch_unwind(AssertUnwindSafe(check)).unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
+        // `false` tells of what a process left that was killed; it is mended.
+        checked.map(drop).map_err(|error| told(&self.path, error))
     }
 
     fn bytes(&self) -> Result<u64, StoreError> {

@@ -119,6 +119,9 @@ pub struct ToNydus {
     /// Annotation for every manifest made; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = values::annotation, env = "NYDUS_CONVERT_ANNOTATION")]
     pub annotation: Vec<(String, String)>,
+    /// Replace the target whatever it holds: the source itself, or an image of the other kind
+    #[arg(long, env = "NYDUS_CONVERT_FORCE")]
+    pub force: bool,
     #[command(flatten)]
     pub registries: Registries,
     #[command(flatten)]
@@ -172,6 +175,9 @@ pub struct ToOci {
     /// Images of an index to convert: `all`, or platforms like linux/amd64,linux/arm64/v8
     #[arg(long, default_value = "all", env = "NYDUS_CONVERT_PLATFORM")]
     pub platform: String,
+    /// Replace the target whatever it holds: the source itself, or an image of the other kind
+    #[arg(long, env = "NYDUS_CONVERT_FORCE")]
+    pub force: bool,
     #[command(flatten)]
     pub registries: Registries,
     #[command(flatten)]

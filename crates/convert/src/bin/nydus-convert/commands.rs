@@ -21,6 +21,7 @@ use serde::Serialize;
 use crate::args::{Check, Cli, Command, Inspect, Look, Output, ToNydus, ToOci};
 use crate::ends::{open_dictionary, open_sink, open_source, open_source_for, open_stream};
 use crate::lower::{self, UsageError};
+use crate::overwriting::{self, Makes};
 use crate::values::show_size;
 use crate::{layer, progress, signals, store_verbs};
 
@@ -39,13 +40,20 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Ls(args) => run_ls(&args),
         Command::Cat(args) => run_cat(&args),
         Command::MountCmd(args) => args.run(),
-        Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "nydus-convert", &mut stdout());
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Completions { shell } => run_completions(shell),
         Command::Man { dir } => run_man(dir.as_deref()),
         Command::Version { json } => run_version(json),
     }
+}
+
+fn run_completions(shell: clap_complete::Shell) -> Result<ExitCode> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "nydus-convert", &mut script);
+    let script = String::from_utf8(script).context("the completion script is not text")?;
+    // The generator for bash writes the hyphen of our name in two ways, and then finds no subcommand.
+    let script = script.replace("nydus__subcmd__convert", "nydus__convert");
+    stdout().write_all(script.as_bytes()).map_err(Error::Output)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn run_to_nydus(args: &ToNydus) -> Result<ExitCode> {
@@ -55,6 +63,9 @@ fn run_to_nydus(args: &ToNydus) -> Result<ExitCode> {
     // Before anything is made that an end without warning would leave behind.
     let stop = signals::stop_on_signals().context("cannot listen to signals")?;
     let (source_name, target_name) = (lower::reference(&args.source)?, lower::reference(&args.target)?);
+    if !args.force {
+        overwriting::check(Makes::Nydus, &source_name, &target_name, &args.registries.target())?;
+    }
     // What a tar or a directory is for, if anybody says it.
     let platform = match &options.platforms {
         PlatformFilter::Only(platforms) if platforms.len() == 1 => platforms[0].clone(),
@@ -170,6 +181,9 @@ fn run_to_oci(args: &ToOci) -> Result<ExitCode> {
     let options = args.options()?;
     let stop = signals::stop_on_signals().context("cannot listen to signals")?;
     let (source_name, target_name) = (lower::reference(&args.source)?, lower::reference(&args.target)?);
+    if !args.force {
+        overwriting::check(Makes::Oci, &source_name, &target_name, &args.registries.target())?;
+    }
     let source = open_source(&source_name, &args.registries.source())?;
     let sink = open_sink(&target_name, &source_name, &args.registries.target())?;
     let observer = progress::display(&args.output);

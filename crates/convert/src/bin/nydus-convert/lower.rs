@@ -48,6 +48,16 @@ pub enum UsageError {
     /// A target pinned to a digest that nobody can know yet.
     #[error("{reference}: a target cannot be pinned to a digest")]
     PinnedTarget { reference: String },
+    /// A target that is the source.
+    #[error(
+        "{reference} is the source and the target; give the target another name, or --force to replace the source"
+    )]
+    OntoItself { reference: String },
+    /// A target that holds the opposite of what is made.
+    #[error(
+        "{target} holds {held}, which {made} would replace; if source and target are swapped, swap them; --force replaces it"
+    )]
+    Replaces { target: String, held: &'static str, made: &'static str },
     /// Encryption that is none.
     #[error(
         "--encrypt: the encryption of Nydus blobs uses one IV for everything and keeps the key inside the blob, so it \

@@ -7,6 +7,7 @@ mod ends;
 mod layer;
 mod lower;
 mod mount;
+mod overwriting;
 mod progress;
 mod registries;
 mod signals;
@@ -15,6 +16,7 @@ mod store_verbs;
 mod streams;
 mod values;
 
+use std::panic;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -25,6 +27,7 @@ use tracing_subscriber::EnvFilter;
 use args::{Cli, Command};
 
 fn main() -> ExitCode {
+    silence_index_panics();
     let done = if drop_in::is_called_so(std::env::args_os().next().as_deref()) {
         drop_in::run()
     } else {
@@ -43,6 +46,16 @@ fn main() -> ExitCode {
             ExitCode::from(exit_code(&error))
         }
     }
+}
+
+/// The database of the chunk store's index panics on some damage. That is caught, and told as an error: once is enough.
+fn silence_index_panics() {
+    let print = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if !info.location().is_some_and(|location| location.file().contains("/redb-")) {
+            print(info);
+        }
+    }));
 }
 
 /// The level that so many `-v` ask for.

@@ -4,4 +4,5 @@ mod bounds;
 mod indexes;
 mod layers;
 mod notation;
+mod overwriting;
 mod way_back;
