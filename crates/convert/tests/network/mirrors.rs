@@ -174,8 +174,9 @@ fn mirrors_are_for_reading_and_hear_no_passwords() {
     home.ends(0, &["to-nydus", "-q", &latest(&layout), &name]);
     assert!(!mirror.log().contains("/v2/app/"), "{}", mirror.log());
     // What is given for the registry is not said to its mirror, which would take it.
+    let before = asked(&upstream, "GET", "/v2/app/manifests/1");
     home.ends(0, &["check", "-q", &name, "--creds", "user:secret"]);
-    assert!(asked(&upstream, "GET", "/v2/app/manifests/1") == 1);
+    assert_eq!(asked(&upstream, "GET", "/v2/app/manifests/1"), before + 1);
     // What is known for the mirror is. dXNlcjpzZWNyZXQ= is user:secret.
     home.put("auth.json", format!("{{\"auths\":{{\"{near}\":{{\"auth\":\"dXNlcjpzZWNyZXQ=\"}}}}}}"));
     let to_mirror = ["to-nydus", "-q", name.as_str(), &format!("{near}/app:1")];

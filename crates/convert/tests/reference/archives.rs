@@ -109,7 +109,7 @@ fn other_tools_read_and_write_the_same_archives() {
     skopeo(&ours_name, &latest(&copied));
     assert_eq!(json_root(&copied), digest(&there));
     ok(["check", "-q", &latest(&copied)]);
-    let back = ok(["to-oci", "-q", &ours_name, &ours_name]);
+    let back = ok(["to-oci", "-q", "--force", &ours_name, &ours_name]);
     assert_eq!(digest(&back), json_root(&plain));
     skopeo(&ours_name, &latest(&dir.path().join("again")));
     assert_eq!(json_root(&dir.path().join("again")), json_root(&plain));

@@ -231,11 +231,9 @@ fn member(kind: u8, path: &[u8], link: &[u8], (start, size): (u64, u64)) -> Opti
     }
 }
 
-/// A name without `.`, `..` and doubled slashes; none for one that leaves the archive, or is the archive.
+/// A name without `.`, `..`, and slashes in front or doubled, as `docker load` compares them; none for one that leaves the
+/// archive, or is the archive.
 fn normal(name: &[u8]) -> Option<Vec<u8>> {
-    if name.starts_with(b"/") {
-        return None;
-    }
     let mut parts: Vec<&[u8]> = Vec::new();
     for part in name.split(|byte| *byte == b'/') {
         match part {

@@ -70,6 +70,12 @@ impl RegistrySource {
         Ok(Self { name: Reference::Registry(name.clone()), ..opened })
     }
 
+    /// Reads what `name` leads to where it would be pushed to: no mirror is asked. One try.
+    pub fn open_target(name: &RegistryName, options: &RegistryOptions) -> Result<Self, Error> {
+        let place = Rules::of(options)?.push(name)?;
+        Self::open_at(&place, options, Retry { times: 0, ..options.retry })
+    }
+
     /// One try, there are others; and no word of what was given for the registry itself.
     fn open_mirror(place: &Place, options: &RegistryOptions) -> Result<Self, Error> {
         let mut options = options.clone();

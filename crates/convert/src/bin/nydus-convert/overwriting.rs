@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use nydus_convert::holds_nydus;
-use nydus_convert::oci::{Reference, RegistryOptions};
+use anyhow::Result;
+use nydus_convert::oci::{Reference, RegistryOptions, RegistrySource, Source};
+use nydus_convert::{Error, holds_nydus};
 
 use crate::ends::open_source;
 use crate::lower::UsageError;
@@ -30,7 +31,7 @@ pub fn check(
     if place(source).is_some_and(|place_of_source| Some(place_of_source) == place(target)) {
         return Err(UsageError::OntoItself { reference: target.to_string() });
     }
-    let held = open_source(target, options).ok().and_then(|held| holds_nydus(held.as_ref()).ok().flatten());
+    let held = open(target, options).ok().and_then(|held| holds_nydus(held.as_ref()).ok().flatten());
     match (makes, held) {
         (Makes::Nydus, Some(false)) => Err(UsageError::Replaces {
             target: target.to_string(),
@@ -43,6 +44,15 @@ pub fn check(
             made: "an OCI image",
         }),
         _ => Ok(()),
+    }
+}
+
+fn open(target: &Reference, options: &RegistryOptions) -> Result<Box<dyn Source>> {
+    match target {
+        Reference::Registry(name) => {
+            Ok(Box::new(RegistrySource::open_target(name, options).map_err(Error::from)?))
+        }
+        _ => open_source(target, options),
     }
 }
 

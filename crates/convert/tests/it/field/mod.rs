@@ -1,5 +1,6 @@
 //! What the world sends: inputs from public bug reports, as tables. A further report is a line in a table.
 
+mod archives;
 mod bounds;
 mod indexes;
 mod layers;
