@@ -12,7 +12,7 @@ use super::auth::{Auth, Demand, MAX_TOKEN_ANSWER, TokenService};
 use super::certs::HostCerts;
 use super::credentials::Found;
 use super::error::RegistryError;
-use super::http::{Answer, Http, Request, Trust, is_transient as is_transient_error};
+use super::http::{Answer, Http, Request, Trust, is_transient as is_transient_error, reason};
 use super::login::{Login, basic};
 use super::options::{Known, RegistryOptions};
 use super::retry::{self, Retry, is_transient};
@@ -208,7 +208,7 @@ impl Client {
     fn send(&self, request: &Request<'_>) -> Result<Answer, Tried> {
         let answer = self.http.send(request).map_err(|error| {
             let again = is_transient_error(&error);
-            let error = self.transport(request, Box::new(error));
+            let error = self.transport(request, reason(error));
             if again { Tried::Again(error, None) } else { Tried::Failed(error) }
         })?;
         if answer.status() == 407 {
@@ -307,7 +307,10 @@ impl Client {
     /// The error of an answer whose status is not the one hoped for.
     pub fn status(&self, request: &Request<'_>, answer: Answer) -> RegistryError {
         let (host, status) = (request.url.authority.clone(), answer.status());
-        RegistryError::Status { host, request: request.shown(), status, detail: detail(answer) }
+        // What servers say to plain HTTP where they want TLS; often with words that are no JSON.
+        let plain = (status == 400 && request.url.scheme == Scheme::Http)
+            .then(|| "over plain HTTP; it may want TLS".to_owned());
+        RegistryError::Status { host, request: request.shown(), status, detail: detail(answer).or(plain) }
     }
 
     /// The error of an answer that is none.

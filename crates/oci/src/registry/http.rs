@@ -17,6 +17,7 @@ use ureq::http;
 use ureq::tls::{Certificate, ClientCert, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body, Proxy, SendBody};
 
+use super::distrust;
 use super::error::RegistryError;
 use super::proxy::Proxies;
 use super::url::{Scheme, Url};
@@ -195,11 +196,26 @@ impl Http {
 
 /// Whether the same request may succeed when it is sent again.
 pub(super) fn is_transient(error: &ureq::Error) -> bool {
-    let is_tls = |error: &io::Error| error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
     match error {
-        ureq::Error::Io(error) => !is_tls(error),
+        ureq::Error::Io(_) => tls_trouble(error).is_none(),
         ureq::Error::Timeout(_) | ureq::Error::ConnectionFailed | ureq::Error::Protocol(_) => true,
         _ => false,
+    }
+}
+
+/// Why there is no answer, for messages.
+pub(super) fn reason(error: ureq::Error) -> Box<dyn std::error::Error + Send + Sync> {
+    match tls_trouble(&error) {
+        Some(trouble) => distrust::words(trouble).into(),
+        None => error.into(),
+    }
+}
+
+fn tls_trouble(error: &ureq::Error) -> Option<&rustls::Error> {
+    match error {
+        ureq::Error::Rustls(error) => Some(error),
+        ureq::Error::Io(error) => error.get_ref()?.downcast_ref(),
+        _ => None,
     }
 }
 

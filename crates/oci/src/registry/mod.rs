@@ -20,6 +20,7 @@ mod certs;
 mod challenge;
 mod client;
 mod credentials;
+mod distrust;
 mod download;
 mod environment;
 mod error;

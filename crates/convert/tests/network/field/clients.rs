@@ -9,6 +9,7 @@ use crate::support::oci::{Layer, Layout};
 use crate::support::registry::{Registry, Wants};
 use crate::support::require;
 use crate::support::tars::Tar;
+use crate::support::tools::Tool;
 
 /// `$DOCKER_CONFIG/config.json` for a registry that wants `user` with `secret`, and what comes of it: the exit code, and a
 /// word of the message. HOST is the registry's. dXNlcjpzZWNyZXQ= is user:secret.
@@ -107,5 +108,69 @@ fn the_cause_is_said() {
             assert_eq!(run.code, Some(5), "{}", run.stderr);
             assert!(run.stderr.contains(words) && !run.stderr.contains("layer"), "{}", run.stderr);
         }
+    }
+}
+
+/// Extensions of a self-signed certificate that is also the authority; and a word of the message, or none if it is trusted.
+const CERTIFICATES: &[(&[&str], &str)] = &[
+    (&["basicConstraints=CA:FALSE", "subjectAltName=IP:127.0.0.1"], ""),
+    (&["basicConstraints=CA:FALSE"], "no subjectAltName"),
+    (&["basicConstraints=CA:FALSE", "subjectAltName=DNS:r.example"], "not for 127.0.0.1"),
+    (
+        &["basicConstraints=CA:FALSE", "subjectAltName=IP:127.0.0.1", "extendedKeyUsage=clientAuth"],
+        "not for servers",
+    ),
+    (&["basicConstraints=CA:TRUE", "subjectAltName=IP:127.0.0.1"], "CA:TRUE"),
+];
+
+/// A certificate of an empty configuration, so that the extensions are these alone.
+fn self_signed(dir: &Path, extensions: &[&str]) -> [std::path::PathBuf; 2] {
+    let [config, certificate, key] = ["openssl.cnf", "cert.pem", "cert.key"].map(|name| dir.join(name));
+    fs::write(&config, "[req]\ndistinguished_name=dn\n[dn]\n").unwrap();
+    let arguments =
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=127.0.0.1";
+    let mut arguments: Vec<&std::ffi::OsStr> = arguments.split(' ').map(AsRef::as_ref).collect();
+    for (option, path) in [("-config", &config), ("-out", &certificate), ("-keyout", &key)] {
+        arguments.extend([option.as_ref(), path.as_os_str()]);
+    }
+    arguments.extend(extensions.iter().flat_map(|one| ["-addext".as_ref(), std::ffi::OsStr::new(*one)]));
+    Tool::get("openssl").run(arguments);
+    [certificate, key]
+}
+
+#[test]
+fn certificates() {
+    require!("docker-registry", "openssl");
+    let dir = tempfile::tempdir().unwrap();
+    let source = layout(dir.path(), 1);
+    for (extensions, words) in CERTIFICATES {
+        let [certificate, key] = self_signed(dir.path(), extensions);
+        let registry = Registry::that(Wants { tls: Some((&certificate, &key)), ..Wants::default() });
+        let mut command = alone(dir.path());
+        command.args(["to-nydus", "-q", "--no-store", "--dest-ca-file"]).arg(&certificate);
+        let run = end(command.args([&source, &format!("{}/a/b:1", registry.host())]));
+        assert_eq!(run.code == Some(0), words.is_empty(), "{extensions:?}: {}", run.stderr);
+        assert!(run.stderr.contains(words) && !run.stderr.contains("Error("), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn tls_and_none() {
+    require!("docker-registry", "openssl");
+    let dir = tempfile::tempdir().unwrap();
+    let source = layout(dir.path(), 1);
+    let [certificate, key] = self_signed(dir.path(), CERTIFICATES[0].0);
+    let plain = Registry::start();
+    let tls = Registry::that(Wants { tls: Some((&certificate, &key)), ..Wants::default() });
+    for (registry, flag, words) in
+        [(&plain, Some(&certificate), "may speak plain HTTP"), (&tls, None, "it may want TLS")]
+    {
+        let mut command = alone(dir.path());
+        command.args(["to-nydus", "-q", "--no-store"]);
+        flag.iter().for_each(|file| {
+            command.arg("--dest-ca-file").arg(file);
+        });
+        let run = end(command.args([&source, &format!("{}/a/b:1", registry.host())]));
+        assert!(run.code != Some(0) && run.stderr.contains(words), "{}", run.stderr);
     }
 }
