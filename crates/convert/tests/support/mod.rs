@@ -18,6 +18,7 @@ pub mod encoders;
 pub mod faults;
 pub mod go;
 pub mod library;
+pub mod mock;
 pub mod nydus;
 pub mod nydusd;
 pub mod oci;

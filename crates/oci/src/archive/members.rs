@@ -321,10 +321,10 @@ mod tests {
     #[test]
     fn names_links_and_doubles() {
         let members = scan(&sample()).unwrap();
-        for name in ["a/layer.tar", "./a//layer.tar", "b/layer.tar", "x/../e"] {
+        for name in ["a/layer.tar", "./a//layer.tar", "/a/layer.tar", "b/layer.tar", "x/../e"] {
             assert_eq!(members.read(name, 100).unwrap().unwrap(), b"content", "{name}");
         }
-        for name in ["c/layer.tar", "d", "", ".", "..", "/a/layer.tar", "../a/layer.tar", "a"] {
+        for name in ["c/layer.tar", "d", "", ".", "..", "/../a/layer.tar", "../a/layer.tar", "a"] {
             assert!(members.read(name, 100).unwrap().is_none(), "{name}");
         }
         assert_eq!(members.read(&"n".repeat(300), 100).unwrap().unwrap(), b"long name");

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::challenge::Challenge;
 use super::http::{Answer, Payload, Request};
@@ -12,6 +13,8 @@ use super::url::{Scheme, Url, is_loopback};
 
 /// Life of a token that does not say how long it lives (distribution, `token-authentication.md`).
 const DEFAULT_LIFE: u64 = 60;
+/// No process lives longer.
+const LONGEST_LIFE: f64 = 1e9;
 /// Bytes of an answer with a token that are read.
 pub(super) const MAX_TOKEN_ANSWER: u64 = 1 << 20;
 /// How we call ourselves to who gives tokens.
@@ -42,6 +45,8 @@ pub(super) struct Token {
 pub(super) struct TokenService {
     realm: Url,
     service: Option<String>,
+    /// The rights that what was refused takes.
+    scope: Option<String>,
 }
 
 impl Auth {
@@ -79,12 +84,12 @@ impl Demand {
         let bearer = challenges.iter().find(|challenge| challenge.scheme == "bearer");
         if let Some(challenge) = bearer {
             let realm = Url::parse(challenge.get("realm")?)?;
-            let service = challenge.get("service").map(str::to_owned);
+            let [service, scope] = ["service", "scope"].map(|name| challenge.get(name).map(str::to_owned));
             // Whoever keeps the registry secret keeps the password secret.
             let leaks = registry.scheme == Scheme::Https
                 && realm.scheme == Scheme::Http
                 && !is_loopback(realm.host());
-            return (!leaks).then_some(Self::Bearer(TokenService { realm, service }));
+            return (!leaks).then_some(Self::Bearer(TokenService { realm, service, scope }));
         }
         challenges.iter().any(|challenge| challenge.scheme == "basic").then_some(Self::Basic)
     }
@@ -94,6 +99,11 @@ impl TokenService {
     /// The host that gives tokens.
     pub fn host(&self) -> &str {
         &self.realm.authority
+    }
+
+    /// The rights that what was refused takes, if the registry says it.
+    pub fn scope(&self) -> Option<&str> {
+        self.scope.as_deref().filter(|scope| !scope.is_empty())
     }
 
     /// Asks for a token with the rights `scopes`, as `login`. `form` keeps the text of a form alive.
@@ -120,24 +130,25 @@ impl TokenService {
         }
     }
 
-    /// The token in an answer.
+    /// The token in an answer. Services write the life of a token as they like; what is none is passed over.
     pub fn token(self, answer: &[u8]) -> Option<Token> {
         #[derive(Deserialize)]
         struct Given {
-            #[serde(default)]
-            token: String,
-            #[serde(default)]
-            access_token: String,
-            expires_in: Option<u64>,
+            token: Option<String>,
+            access_token: Option<String>,
+            expires_in: Option<Box<RawValue>>,
         }
         let given: Given = serde_json::from_slice(answer).ok()?;
-        let token = if given.token.is_empty() { given.access_token } else { given.token };
-        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let token =
+            [given.token, given.access_token].into_iter().flatten().find(|token| !token.is_empty())?;
+        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return None;
         }
-        let life = given.expires_in.filter(|life| *life > 0).unwrap_or(DEFAULT_LIFE);
+        let life = given.expires_in.and_then(|life| life.get().trim_matches('"').parse::<f64>().ok());
+        let life =
+            life.filter(|life| *life >= 1.0).map_or(DEFAULT_LIFE, |life| life.min(LONGEST_LIFE) as u64);
         // Nine tenths of it: a request is under way for a while.
-        let until = Instant::now().checked_add(Duration::from_secs(life.min(1 << 30)) * 9 / 10)?;
+        let until = Instant::now().checked_add(Duration::from_secs(life) * 9 / 10)?;
         Some(Token { header: format!("Bearer {token}"), until, service: self })
     }
 }
@@ -163,7 +174,7 @@ mod tests {
 
     fn service() -> TokenService {
         let realm = Url::parse("https://auth.example/token?a=b").unwrap();
-        TokenService { realm, service: Some("the registry".to_owned()) }
+        TokenService { realm, service: Some("the registry".to_owned()), scope: None }
     }
 
     #[test]
@@ -193,14 +204,11 @@ mod tests {
             read(r#"{"access_token":"b","expires_in":18446744073709551615}"#),
             Some("Bearer b".to_owned())
         );
-        for bad in [
-            "",
-            "{}",
-            "[]",
-            r#"{"token":""}"#,
-            r#"{"token":"a\r\nx: y"}"#,
-            r#"{"token":"a","expires_in":-1}"#,
-        ] {
+        for life in ["-1", "0", "300.5", "1e400", "\"300\"", "\"soon\"", "null", "[]"] {
+            let answer = format!(r#"{{"token":null,"access_token":"b","expires_in":{life},"issued_at":7}}"#);
+            assert_eq!(read(&answer), Some("Bearer b".to_owned()), "{life}");
+        }
+        for bad in ["", "{}", "[]", r#"{"token":""}"#, r#"{"token":"a\r\nx: y"}"#] {
             assert_eq!(read(bad), None, "{bad}");
         }
     }

@@ -39,6 +39,8 @@ pub(super) struct Client {
     found: Found,
     scopes: Vec<String>,
     auth: Mutex<Auth>,
+    /// Whether the registry was asked what it demands of everybody.
+    pinged: AtomicBool,
     retry: Retry,
     /// Set when nobody wants the results any more.
     pub cancelled: AtomicBool,
@@ -82,6 +84,7 @@ impl Client {
             base,
             scopes,
             auth: Mutex::default(),
+            pinged: AtomicBool::new(false),
             retry: options.retry,
             cancelled: AtomicBool::new(false),
         })
@@ -152,9 +155,9 @@ impl Client {
         for _ in 0..=MAX_REDIRECTS {
             let hop = Request { url: url.clone(), headers: request.headers.clone(), ..*request };
             let answer = self.authorised(&hop)?;
-            let may_redirect = matches!(request.method, "GET" | "HEAD");
+            let reads = matches!(request.method, "GET" | "HEAD");
             match answer.status() {
-                301 | 302 | 303 | 307 | 308 if may_redirect => {
+                status @ (301 | 302 | 303 | 307 | 308) if reads || matches!(status, 307 | 308) => {
                     let to = answer.header("location").and_then(|location| url.join(location));
                     let safe = |to: &Url| {
                         to.scheme == Scheme::Https || url.scheme == Scheme::Http || is_loopback(to.host())
@@ -197,12 +200,29 @@ impl Client {
                     Some(demand) if self.comply(&demand, used.as_deref())? => answer.discard(),
                     _ => return Err(self.denied(&self.name.host, answer).into()),
                 },
+                // Who is unknown hears no more of a private repository, not even what to do; the registry itself says that.
+                403 | 404 if used.is_none() && self.is_challenged()? => answer.discard(),
                 403 => return Err(self.denied(&self.name.host, answer).into()),
                 _ => return Ok(answer),
             }
         }
         let (host, what, login) = (self.host(), self.repository(), self.who(401));
         Err(RegistryError::Denied { host, what, detail: None, login }.into())
+    }
+
+    /// Whether the registry as a whole demands something, with which things may be different. It is asked once.
+    fn is_challenged(&self) -> Result<bool, Tried> {
+        if self.pinged.swap(true, Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let answer = self.send(&Request::new("GET", Url { path: "/v2/".to_owned(), ..self.base.clone() }))?;
+        match answer.status() {
+            401 => match Demand::of(&answer, &self.base) {
+                Some(demand) => self.comply(&demand, None),
+                None => Ok(false),
+            },
+            _ => Ok(false),
+        }
     }
 
     fn send(&self, request: &Request<'_>) -> Result<Answer, Tried> {
@@ -235,7 +255,7 @@ impl Client {
     fn authorization(&self) -> Result<Option<String>, Tried> {
         let mut auth = self.lock();
         if let Some(service) = auth.stale() {
-            *auth = self.fetch_token(&service)?;
+            *auth = self.fetch_token(&service, &self.scopes)?;
         }
         Ok(auth.header().map(str::to_owned))
     }
@@ -252,7 +272,11 @@ impl Client {
                 *auth = Auth::Fixed(format!("Bearer {token}"));
             }
             (Demand::Bearer(_), Login::RegistryToken(_)) => return Ok(false),
-            (Demand::Bearer(service), _) => *auth = self.fetch_token(service)?,
+            // A token service may have honoured another of the rights that were asked for.
+            (Demand::Bearer(service), _) => {
+                let alone = service.scope().filter(|_| used.is_some()).map(|scope| vec![scope.to_owned()]);
+                *auth = self.fetch_token(service, alone.as_ref().unwrap_or(&self.scopes))?;
+            }
             (Demand::Basic, Login::User { name, password }) if used.is_none() => {
                 *auth = Auth::Fixed(basic(name, password));
             }
@@ -261,9 +285,9 @@ impl Client {
         Ok(true)
     }
 
-    fn fetch_token(&self, service: &TokenService) -> Result<Auth, Tried> {
+    fn fetch_token(&self, service: &TokenService, scopes: &[String]) -> Result<Auth, Tried> {
         let mut form = String::new();
-        let request = service.request(&self.found.login, &self.scopes, &mut form);
+        let request = service.request(&self.found.login, scopes, &mut form);
         let answer = self.send(&request)?;
         match answer.status() {
             200 => {}
@@ -325,8 +349,21 @@ impl Client {
     }
 }
 
-/// The registry's own words about an error: `CODE: message`.
+/// The registry's own words about an error: `CODE: message`, or the text of what it says instead, which may be a page.
 fn detail(answer: Answer) -> Option<String> {
+    let bytes = answer.read(MAX_ERROR).ok()?;
+    reason(&bytes).or_else(|| {
+        let text = String::from_utf8_lossy(&bytes);
+        // What is between `<` and `>` is not for reading.
+        let parts = text.split('<').enumerate();
+        let shown =
+            parts.map(|(n, part)| if n == 0 { part } else { part.split_once('>').map_or("", |both| both.1) });
+        let words: Vec<&str> = shown.flat_map(str::split_whitespace).collect();
+        (!words.is_empty()).then(|| excerpt(&words.join(" ")))
+    })
+}
+
+fn reason(bytes: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Body {
         errors: Vec<Reason>,
@@ -338,7 +375,8 @@ fn detail(answer: Answer) -> Option<String> {
         #[serde(default)]
         message: String,
     }
-    let body: Body = serde_json::from_slice(&answer.read(MAX_ERROR).ok()?).ok()?;
+    let body: Body = serde_json::from_slice(bytes).ok()?;
     let first = body.errors.into_iter().next()?;
-    Some(excerpt(&format!("{}: {}", first.code, first.message)))
+    let words = [first.code, first.message].into_iter().filter(|word| !word.is_empty());
+    Some(excerpt(&words.collect::<Vec<_>>().join(": ")))
 }

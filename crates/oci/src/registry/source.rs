@@ -6,6 +6,7 @@ use std::io::{self, Read, Seek};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::client::{Client, Tried};
 use super::credentials::Credentials;
@@ -284,18 +285,23 @@ fn read_manifest(
     }
 }
 
-/// The media type by the header, or by the document itself where the header says nothing of use.
+/// The media type by the document itself, else by the header if it is one of a document, else by the document's shape.
 fn media_type(header: &str, bytes: &[u8]) -> String {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
     struct Own {
-        media_type: String,
+        media_type: Option<String>,
+        manifests: Option<IgnoredAny>,
+        config: Option<IgnoredAny>,
+        layers: Option<IgnoredAny>,
     }
-    let says_nothing = matches!(header, "" | "application/json" | "text/plain" | "application/octet-stream");
-    match serde_json::from_slice::<Own>(bytes) {
-        Ok(own) if says_nothing => own.media_type,
-        _ if says_nothing => String::new(),
-        _ => header.to_owned(),
+    let own = serde_json::from_slice::<Own>(bytes).unwrap_or_default();
+    let said = own.media_type.as_deref().into_iter().chain([header]).find(|said| ACCEPTED.contains(said));
+    match said {
+        Some(said) => said.to_owned(),
+        None if own.manifests.is_some() => mt::OCI_INDEX.to_owned(),
+        None if own.config.is_some() && own.layers.is_some() => mt::OCI_MANIFEST.to_owned(),
+        None => own.media_type.unwrap_or_else(|| header.to_owned()),
     }
 }
 

@@ -5,7 +5,9 @@
 //! POST  blobs/uploads/ ──► Location ─┬─ small: PUT Location?digest=D, all bytes
 //!                                    └─ large: PATCH Location, one part; …; PUT Location?digest=D, nothing
 //! cut off: GET Location ──► Range: 0-N, go on behind it; or begin anew
+//! refused: the next way. Large: in parts, in one PATCH, in one PUT; small: in one PUT, in one PATCH
 //! ```
+//! What was sent is counted here: of what registries say about it in answers to PATCH, much is wrong.
 
 use std::fs::File;
 
@@ -32,21 +34,44 @@ struct Push<'a> {
     blob: Blob,
     part: u64,
     session: Option<Session>,
-    /// Parts are not understood.
-    whole: bool,
+    /// Ways to send it that are not refused yet, the next one last.
+    ways: Vec<Way>,
+    /// Times that the registry knew nothing of an upload under way.
+    vanished: u32,
 }
 
-/// Whether the repository has a blob.
+/// How the bytes are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// In parts, each with its range; then an empty PUT.
+    Parts,
+    /// In one PATCH without a range; then an empty PUT.
+    Stream,
+    /// In one PUT.
+    Whole,
+}
+
+/// Times that an upload has to vanish until another way is tried.
+const VANISHES: u32 = 3;
+
+/// Whether the repository has a blob. Some registries refuse to say, or redirect to who does, and yet give the blob.
 pub(super) fn exists(client: &Client, blob: Blob) -> Result<bool, Tried> {
-    let request = Request::new("HEAD", client.url(&format!("blobs/{}", blob.digest)));
-    let answer = client.once(&request)?;
+    let url = client.url(&format!("blobs/{}", blob.digest));
+    has(client, blob, &Request::new("HEAD", url.clone())).or_else(|error| {
+        // The body is not read.
+        has(client, blob, &Request::new("GET", url)).map_err(|_| error)
+    })
+}
+
+fn has(client: &Client, blob: Blob, request: &Request<'_>) -> Result<bool, Tried> {
+    let answer = client.once(request)?;
     match answer.status() {
         200 => {
             let length = answer.header("content-length").and_then(|length| length.parse::<u64>().ok());
             Ok(length.is_none_or(|length| length == blob.size))
         }
         404 => Ok(false),
-        _ => Err(client.status(&request, answer).into()),
+        _ => Err(client.status(request, answer).into()),
     }
 }
 
@@ -56,14 +81,13 @@ pub(super) fn mount(client: &Client, digest: &Digest, from: &str) -> Result<bool
     let request = Request::new("POST", url);
     let answer = match client.call(&request) {
         Ok(answer) => answer,
-        // No right to read the other one is no reason to fail.
-        Err(RegistryError::Denied { .. }) => return Ok(false),
-        Err(error) => return Err(error),
+        // It is only a shorter way, to which there may be no right; the long one tells what else is wrong.
+        Err(_) => return Ok(false),
     };
-    let mounted = answer.status() == 201;
-    if answer.status() == 202
-        && let Some(location) = answer.header("location").and_then(|location| request.url.join(location))
-    {
+    let location = answer.header("location").and_then(|location| request.url.join(location));
+    let begun = location.filter(|location| answer.status() == 202 || location.path.contains("/uploads/"));
+    let mounted = answer.status() == 201 && begun.is_none();
+    if let Some(location) = begun {
         // An upload was begun instead; registries tidy up too.
         let _ = client.once(&Request::new("DELETE", location)).map(Answer::discard);
     }
@@ -75,7 +99,12 @@ pub(super) fn push(client: &Client, file: &File, blob: Blob, part: u64) -> Resul
     if client.retrying(|| exists(client, blob))? {
         return Ok(());
     }
-    let mut push = Push { client, file, blob, part: part.max(1), session: None, whole: false };
+    let part = part.max(1);
+    let ways = match blob.size > part {
+        true => vec![Way::Whole, Way::Stream, Way::Parts],
+        false => vec![Way::Stream, Way::Whole],
+    };
+    let mut push = Push { client, file, blob, part, session: None, ways, vanished: 0 };
     let (mut tries, mut furthest) = (0, 0);
     loop {
         match push.step() {
@@ -87,8 +116,13 @@ pub(super) fn push(client: &Client, file: &File, blob: Blob, part: u64) -> Resul
                 }
             }
             Err(tried) => {
-                client.pause(tried, &mut tries)?;
-                push.recover();
+                match push.gives_up_way(&tried) {
+                    true => push.session = None,
+                    false => {
+                        client.pause(tried, &mut tries)?;
+                        push.recover();
+                    }
+                }
                 // The answer may have been lost, not the blob.
                 if push.session.is_none() && exists(client, blob).unwrap_or(false) {
                     return Ok(());
@@ -106,20 +140,41 @@ impl Push<'_> {
             return Ok(false);
         };
         let size = self.blob.size;
-        if session.offset == 0 && (self.whole || size <= session.part) {
-            return self.finish(session, size).map(|()| true);
-        }
-        if session.offset == size {
-            return self.finish(session, 0).map(|()| true);
-        }
-        self.session = Some(self.patch(session)?);
+        let length = match self.way() {
+            Way::Whole => return self.finish(session, size).map(|()| true),
+            _ if session.offset == size => return self.finish(session, 0).map(|()| true),
+            Way::Stream => size,
+            Way::Parts => session.part.min(size - session.offset),
+        };
+        self.session = Some(self.patch(session, length)?);
         Ok(false)
+    }
+
+    fn way(&self) -> Way {
+        self.ways.last().copied().unwrap_or(Way::Whole)
+    }
+
+    /// Whether the failure is one of the way, and there is another one.
+    fn gives_up_way(&mut self, tried: &Tried) -> bool {
+        let (Tried::Again(error, _) | Tried::Failed(error)) = tried;
+        let RegistryError::Status { status, request, .. } = error else { return false };
+        let is_way = match status {
+            _ if request.starts_with("POST") || request.starts_with("HEAD") => false,
+            // Or it was lost, as happens when a registry starts anew.
+            404 => {
+                self.vanished += 1;
+                self.vanished >= VANISHES || self.way() == Way::Whole
+            }
+            400 | 405 | 411 | 416 | 501 => true,
+            _ => false,
+        };
+        is_way && self.ways.len() > 1 && self.ways.pop().is_some()
     }
 
     fn start(&self) -> Result<Session, Tried> {
         let request = Request::new("POST", self.client.url("blobs/uploads/"));
         let answer = self.client.once(&request)?;
-        if answer.status() != 202 {
+        if !(200..300).contains(&answer.status()) {
             return Err(self.client.status(&request, answer).into());
         }
         let least = answer.header("oci-chunk-min-length").and_then(|least| least.parse::<u64>().ok());
@@ -149,7 +204,7 @@ impl Push<'_> {
             .payload(self.payload(offset, length));
         let answer = self.client.once(&request)?;
         match answer.status() {
-            201 | 204 => {
+            200..300 => {
                 let stored = answer.header("docker-content-digest").map(str::to_owned);
                 answer.discard();
                 match stored.filter(|stored| *stored != self.blob.digest.to_string()) {
@@ -164,25 +219,22 @@ impl Push<'_> {
         }
     }
 
-    fn patch(&self, session: &Session) -> Result<Session, Tried> {
-        let length = session.part.min(self.blob.size - session.offset);
-        let last = session.offset + length - 1;
-        let request = Request::new("PATCH", session.location.clone())
+    /// Sends the next `length` bytes.
+    fn patch(&self, session: &Session, length: u64) -> Result<Session, Tried> {
+        let end = session.offset + length;
+        let mut request = Request::new("PATCH", session.location.clone())
             .header("content-type", "application/octet-stream")
-            .header("content-range", format!("{}-{last}", session.offset))
             .payload(self.payload(session.offset, length));
+        if self.way() == Way::Parts {
+            request = request.header("content-range", format!("{}-{}", session.offset, end - 1));
+        }
         let answer = self.client.once(&request)?;
-        if !matches!(answer.status(), 201 | 202 | 204) {
+        if !(200..300).contains(&answer.status()) {
             return Err(self.refused(&request, answer));
         }
-        let location = self.location(&request, &answer)?;
-        // What the registry says that it has counts.
-        let has = answer.header("range").and_then(range_end).unwrap_or(last + 1);
+        let location = self.location(&request, &answer).unwrap_or_else(|_| session.location.clone());
         answer.discard();
-        if has <= session.offset || has > last + 1 {
-            return Err(Tried::Again(self.client.protocol(&request, "with an impossible range"), None));
-        }
-        Ok(Session { location, offset: has, part: session.part })
+        Ok(Session { location, offset: end, part: session.part })
     }
 
     /// An answer that ends the upload; often a new one succeeds.
@@ -196,14 +248,12 @@ impl Push<'_> {
     /// After a failure: where the upload stands, by the registry's own word; none, if it is to begin anew.
     fn recover(&mut self) {
         let Some(session) = self.session.take() else { return };
-        if session.offset == 0 && session.part >= self.blob.size {
+        if self.way() != Way::Parts {
             return;
         }
         let request = Request::new("GET", session.location.clone());
         let Ok(answer) = self.client.once(&request) else { return };
-        if answer.status() != 204 {
-            // Uploads in parts that are lost without a trace may never have been understood.
-            self.whole |= session.offset == 0 && matches!(answer.status(), 405 | 501);
+        if !(200..300).contains(&answer.status()) {
             return;
         }
         let offset = answer.header("range").and_then(range_end).filter(|end| *end <= self.blob.size);

@@ -9,6 +9,15 @@ pub(super) enum Scheme {
     Https,
 }
 
+impl Scheme {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
 /// `scheme://authority/path?query`, absolute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Url {
@@ -36,28 +45,44 @@ impl Url {
         sound.then(|| Self { scheme, authority: authority.to_owned(), path })
     }
 
-    /// Where `location` leads from here. On the same authority the scheme stays: a registry behind a proxy that ends
-    /// TLS does not know that it is asked over TLS.
+    /// The authority as others may spell it too: the host in small letters and without the root's dot, no port that is the
+    /// scheme's own.
+    fn place(&self) -> String {
+        let own = match self.scheme {
+            Scheme::Http => ":80",
+            Scheme::Https => ":443",
+        };
+        let authority = self.authority.to_ascii_lowercase();
+        let authority = authority.strip_suffix(own).unwrap_or(&authority);
+        match authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => {
+                format!("{}:{port}", host.strip_suffix('.').unwrap_or(host))
+            }
+            _ => authority.strip_suffix('.').unwrap_or(authority).to_owned(),
+        }
+    }
+
+    /// Where `location` leads from here (RFC 3986, section 5). On the same authority the scheme stays: a registry behind a
+    /// proxy that ends TLS does not know that it is asked over TLS.
     pub fn join(&self, location: &str) -> Option<Self> {
-        if location.contains("://") {
-            let mut url = Self::parse(location)?;
-            if url.authority == self.authority {
-                url.scheme = self.scheme;
+        let location = location.trim().split('#').next().unwrap_or_default();
+        let with_scheme = location.find("://").is_some_and(|at| !location[..at].contains(['/', '?']));
+        if with_scheme || location.starts_with("//") {
+            let scheme = if with_scheme { "" } else { self.scheme.name() };
+            let joint = if with_scheme { "" } else { ":" };
+            let mut url = Self::parse(&format!("{scheme}{joint}{location}"))?;
+            if url.place() == self.place() {
+                (url.scheme, url.authority) = (self.scheme, self.authority.clone());
             }
             return Some(url);
         }
-        let location = location.split('#').next().unwrap_or_default();
-        if location.starts_with("//") {
-            return None;
-        }
-        let path = if location.starts_with('/') {
-            location.to_owned()
-        } else {
-            let own = self.path.split('?').next().unwrap_or_default();
-            let dir = own.rfind('/').map_or("/", |slash| &own[..=slash]);
-            format!("{dir}{location}")
+        let own = self.path.split('?').next().unwrap_or_default();
+        let path = match location.chars().next() {
+            Some('/') => location.to_owned(),
+            None | Some('?') => format!("{own}{location}"),
+            Some(_) => format!("{}{location}", own.rfind('/').map_or("/", |slash| &own[..=slash])),
         };
-        Some(Self { path, ..self.clone() })
+        Some(Self { path: without_dots(&path), ..self.clone() })
     }
 
     /// The same with one query parameter more; `value` needs no escaping.
@@ -79,12 +104,29 @@ impl Url {
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.scheme {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-        };
-        write!(f, "{scheme}://{}{}", self.authority, self.path)
+        write!(f, "{}://{}{}", self.scheme.name(), self.authority, self.path)
     }
+}
+
+/// A path, with its query, without `.` and `..`.
+fn without_dots(path: &str) -> String {
+    let (path, query) = path.split_at(path.find('?').unwrap_or(path.len()));
+    let mut parts: Vec<&str> = Vec::new();
+    let mut names = path.split('/').skip(1).peekable();
+    while let Some(name) = names.next() {
+        match name {
+            "." | ".." => {
+                if name == ".." {
+                    parts.pop();
+                }
+                if names.peek().is_none() {
+                    parts.push("");
+                }
+            }
+            name => parts.push(name),
+        }
+    }
+    format!("/{}{query}", parts.join("/"))
 }
 
 /// The host of `host[:port]`, without the brackets of an address.
@@ -116,11 +158,26 @@ mod tests {
             ("http://r.example:5000/x", "https://r.example:5000/x"),
             ("https://cdn.example/x?sig=1#f", "https://cdn.example/x?sig=1"),
             ("https://cdn.example?x", "https://cdn.example/?x"),
+            ("//cdn.example/x", "https://cdn.example/x"),
+            ("https://R.Example.:5000/x?u=http://a/b", "https://r.example:5000/x?u=http://a/b"),
+            ("?_state=1", "https://r.example:5000/v2/a/blobs/uploads/?_state=1"),
+            ("./x?u=http://a/../b", "https://r.example:5000/v2/a/blobs/uploads/x?u=http://a/../b"),
+            ("../../y/..", "https://r.example:5000/v2/a/"),
+            ("/v2/../../z/.", "https://r.example:5000/z/"),
         ] {
             assert_eq!(at.join(location).unwrap().to_string(), leads_to, "{location}");
         }
-        for location in ["ftp://x/y", "https://user:word@x/y", "https:///y", "//other/y"] {
+        for location in ["ftp://x/y", "https://user:word@x/y", "https:///y", "///y"] {
             assert_eq!(at.join(location), None, "{location}");
+        }
+        for (own, location) in [
+            ("https://r.example/", "https://R.example:443/x"),
+            ("https://r.example/", "http://r.example.:80/x"),
+            ("https://r.example:443/", "https://r.example/x"),
+            ("http://[::1]/", "http://[::1]:80/x"),
+        ] {
+            let own = Url::parse(own).unwrap();
+            assert_eq!(own.join(location), Some(Url { path: "/x".to_owned(), ..own }), "{location}");
         }
         assert_eq!(
             at.with_query("digest", "d").with_query("a", "b").path,

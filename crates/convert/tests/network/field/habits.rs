@@ -1,0 +1,227 @@
+//! Registries with habits of their own: an image goes there, and comes back.
+
+use std::path::Path;
+use std::time::Duration;
+
+use nydus_convert::oci::registry::Retry;
+use nydus_convert::oci::{
+    LayoutSink, LayoutSource, RegistryName, RegistryOptions, RegistrySink, RegistrySource, Sink, Source,
+    copy_image,
+};
+use tempfile::tempdir;
+
+use crate::support::cli::json_root;
+use crate::support::library::chain;
+use crate::support::mock::{Answer, Habit, Mock, Request, Shared};
+use crate::support::oci::{Compression, Layer, Layout};
+use crate::support::tars::Tar;
+
+/// Bytes of a part; the layer has four of them.
+const PART: u64 = 64 << 10;
+
+fn options() -> RegistryOptions {
+    let retry = Retry { times: 3, delay: Duration::from_millis(1) };
+    RegistryOptions { retry, part: PART, machine_rules: false, ..RegistryOptions::default() }
+}
+
+fn refuse(request: &Request, status: u16) -> Option<Answer> {
+    // What was sent is gone, and nobody knows of it.
+    (request.is("PATCH", "/uploads/") || request.is("GET", "/uploads/"))
+        .then(|| Answer::of(if request.method == "GET" { 404 } else { status }))
+}
+
+/// What a registry answers to who shows no token: the registry itself says where there are some.
+fn hide(request: &Request, shared: &Shared, status: u16) -> Option<Answer> {
+    let realm = format!("Bearer realm=\"http://{}/token\",service=\"it\"", shared.host);
+    match (request.path.as_str(), request.header("authorization")) {
+        ("/token", _) => Some(
+            Answer::of(200)
+                .with("Content-Type", "text/plain")
+                .saying(r#"{"token":null,"access_token":"good","expires_in":"300","issued_at":"yesterday"}"#),
+        ),
+        (_, Some("Bearer good")) => None,
+        ("/v2/", _) => Some(Answer::of(401).with("WWW-Authenticate", realm)),
+        _ => Some(Answer::of(status)),
+    }
+}
+
+/// A token holds the last of the rights that were asked for, or the first.
+fn one_scope(request: &Request, shared: &Shared, last: bool) -> Option<Answer> {
+    if request.path == "/token" {
+        let mut scopes = request.query.split('&').filter_map(|part| part.strip_prefix("scope="));
+        let scope = if last { scopes.next_back() } else { scopes.next() };
+        return Some(Answer::of(200).saying(format!(r#"{{"token":"{}"}}"#, scope.unwrap_or_default())));
+    }
+    let wanted = if matches!(request.method.as_str(), "GET" | "HEAD") { "pull" } else { "pull,push" };
+    let has = request.header("authorization").unwrap_or_default();
+    let enough = has.contains("repository:app:") && has.ends_with(wanted) || has.ends_with("app:pull,push");
+    let challenge =
+        format!("Bearer realm=\"http://{}/token\",scope=\"repository:app:{wanted}\"", shared.host);
+    (!enough).then(|| Answer::of(401).with("WWW-Authenticate", challenge))
+}
+
+fn has_range(request: &Request, shared: &Shared, range: impl Fn(u64) -> String) -> Option<Answer> {
+    request.is("PATCH", "/uploads/").then(|| {
+        let answer = shared.obey(request);
+        let sent = request.body.len() as u64;
+        if answer.status == 202 { answer.with("Range", range(sent)) } else { answer }
+    })
+}
+
+/// The upload's location, as the registry spells it.
+fn located(request: &Request, shared: &Shared, spell: impl Fn(&str, &str) -> String) -> Option<Answer> {
+    matches!(request.method.as_str(), "POST" | "PATCH").then(|| {
+        let answer = shared.obey(request);
+        let location =
+            answer.headers.iter().find(|(name, _)| *name == "Location").map(|(_, value)| value.clone());
+        match location {
+            Some(location) => answer.with("Location", spell(&shared.host.to_string(), &location)),
+            None => answer,
+        }
+    })
+}
+
+const HABITS: &[(&str, Habit)] = &[
+    ("none", |_, _| None),
+    ("ECR: Range of the first part for ever", |r, s| has_range(r, s, |_| format!("0-{}", PART - 1))),
+    ("zot: Range of the part", |r, s| has_range(r, s, |sent| format!("7-{}", 6 + sent))),
+    ("Range of the part, from 0 on", |r, s| has_range(r, s, |sent| format!("0-{}", sent - 1))),
+    ("nonsense as Range", |r, s| has_range(r, s, |_| "bytes */*".to_owned())),
+    ("GHCR: no large PATCH with a range", |r, _| {
+        let large = r.is("PATCH", "/uploads/") && r.body.len() > 4096 && r.header("content-range").is_some();
+        large.then(|| Answer::of(416))
+    }),
+    ("GAR: no PATCH, 400", |r, _| refuse(r, 400)),
+    ("no PATCH, 404", |r, _| refuse(r, 404)),
+    ("no PATCH, 405", |r, _| refuse(r, 405)),
+    ("no PATCH, 501", |r, _| refuse(r, 501)),
+    ("JFrog: no PUT with a body", |r, _| {
+        (r.is("PUT", "/uploads/") && !r.body.is_empty()).then(|| Answer::of(404))
+    }),
+    ("HEAD leads to a place that is for GET", |r, s| match r.path.strip_prefix("/signed") {
+        Some(_) if r.method == "HEAD" => Some(Answer::of(403)),
+        Some(path) => Some(s.obey(&Request { path: path.to_owned(), ..r.clone() })),
+        None => (r.path.contains("/blobs/sha256:")).then(|| {
+            Answer::of(307).with("Location", format!("http://localhost:{}/signed{}", s.host.port(), r.path))
+        }),
+    }),
+    ("HEAD 405", |r, _| (r.method == "HEAD").then(|| Answer::of(405))),
+    ("HEAD 500", |r, _| (r.method == "HEAD").then(|| Answer::of(500))),
+    ("HEAD 501", |r, _| (r.method == "HEAD").then(|| Answer::of(501))),
+    ("404 for the unknown, who learns why at /v2/", |r, s| hide(r, s, 404)),
+    ("403 for the unknown", |r, s| hide(r, s, 403)),
+    ("one right a token, the last", |r, s| one_scope(r, s, true)),
+    ("one right a token, the first", |r, s| one_scope(r, s, false)),
+    ("a location with the host's root", |r, s| located(r, s, |host, path| format!("http://{host}{path}"))),
+    ("a location without a scheme", |r, s| located(r, s, |host, path| format!("//{host}{path}"))),
+    ("a location from here", |r, s| {
+        let posts = r.method == "POST";
+        located(r, s, move |_, path| {
+            format!("./{}{}", if posts { "" } else { "../uploads/" }, path.rsplit('/').next().unwrap())
+        })
+    }),
+    ("a location with a query", |r, s| located(r, s, |_, path| format!("{path}?_state=http://x/../y"))),
+    ("POST leads elsewhere", |r, s| match r.path.as_str() {
+        "/v2/app/blobs/uploads/" => {
+            Some(Answer::of(307).with("Location", format!("http://{}/v2/other/blobs/uploads/", s.host)))
+        }
+        _ => None,
+    }),
+    ("PUT 200, POST 201", |r, s| match r.method.as_str() {
+        "PUT" | "POST" => {
+            let answer = s.obey(r);
+            let status = if r.method == "PUT" { 200 } else { 201 };
+            Some(if answer.status < 300 { Answer { status, ..answer } } else { answer })
+        }
+        _ => None,
+    }),
+    ("PUT 202, PATCH without Location", |r, s| match r.method.as_str() {
+        "PUT" | "PATCH" => {
+            let answer = s.obey(r).without("Location");
+            Some(if answer.status < 300 { Answer { status: 202, ..answer } } else { answer })
+        }
+        _ => None,
+    }),
+    ("a connection that ends behind the body", |r, s| {
+        let done = r.is("PUT", "/uploads/") && s.obey(r).status == 201;
+        done.then(Answer::default)
+    }),
+    ("502 at times", |r, s| {
+        let number = s.state().log.len();
+        (number % 5 == 0 && r.path != "/v2/").then(|| Answer::of(502))
+    }),
+    ("a static server's types", |r, s| {
+        r.is("GET", "/manifests/").then(|| s.obey(r).with("Content-Type", "binary/octet-stream"))
+    }),
+    ("types of pages", |r, s| {
+        r.is("GET", "/manifests/").then(|| s.obey(r).with("Content-Type", "text/html; charset=utf-8"))
+    }),
+];
+
+/// There and back; what failed.
+fn travels(layout: &Path, mock: &Mock) -> Result<(), Box<dyn std::error::Error>> {
+    let name = |repository: &str| format!("{}/{repository}:1", mock.host()).parse::<RegistryName>();
+    let source = LayoutSource::open(layout, Some("latest"), None)?;
+    let sink = RegistrySink::create(&name("app")?, Some(&name("from")?), &options())?;
+    copy_image(&source, &sink, source.root())?;
+    Box::new(sink).commit(source.root().clone())?;
+    let back = tempdir()?;
+    let back = back.path().join("layout");
+    let source = RegistrySource::open(&name("app")?, &options())?;
+    let sink = LayoutSink::create(&back, Some("latest"))?;
+    copy_image(&source, &sink, source.root())?;
+    Box::new(sink).commit(source.root().clone())?;
+    assert_eq!(json_root(&back), json_root(layout));
+    Ok(())
+}
+
+/// What a registry says when it refuses an upload, and what we say.
+const WORDS: &[(&str, &str)] = &[
+    (
+        r#"{"errors":[{"code":"DENIED","message":"quota exceeded"}]}"#,
+        "400 to POST /v2/app/blobs/uploads/ (DENIED: quota exceeded)",
+    ),
+    (r#"{"errors":[{"status":400,"message":"not on this server"}]}"#, "(not on this server)"),
+    (
+        "<html><head><title>400</title></head>\n<body><h1>Storage full</h1>ask <b>ops</b></body></html>",
+        "(400 Storage full ask ops)",
+    ),
+    ("plain words\n", "(plain words)"),
+    ("", "400 to POST /v2/app/blobs/uploads/"),
+];
+
+#[test]
+fn words_of_registries() {
+    let dir = tempdir().unwrap();
+    let layout = dir.path().join("layout");
+    Layout::of([Layer::new(Tar::new().file("a", "b").finish())]).write(&layout);
+    let habits: [Habit; 5] = [
+        |r, _| (r.method == "POST").then(|| Answer::of(400).saying(WORDS[0].0)),
+        |r, _| (r.method == "POST").then(|| Answer::of(400).saying(WORDS[1].0)),
+        |r, _| (r.method == "POST").then(|| Answer::of(400).saying(WORDS[2].0)),
+        |r, _| (r.method == "POST").then(|| Answer::of(400).saying(WORDS[3].0)),
+        |r, _| (r.method == "POST").then(|| Answer::of(400).saying(WORDS[4].0)),
+    ];
+    for (habit, (said, shown)) in habits.into_iter().zip(WORDS) {
+        let error = travels(&layout, &Mock::start(habit)).unwrap_err();
+        let text = chain(error.as_ref());
+        assert!(text.ends_with(shown), "{said}: {text}");
+    }
+}
+
+#[test]
+fn of_registries() {
+    let dir = tempdir().unwrap();
+    let layout = dir.path().join("layout");
+    let noise: Vec<u8> = (0..200_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let layer = Layer::new(Tar::new().file("noise", noise).finish());
+    Layout::of([Layer { compression: Compression::None, ..layer }]).write(&layout);
+    let mut failed = Vec::new();
+    for (habit, does) in HABITS {
+        let mock = Mock::start(*does);
+        if let Err(error) = travels(&layout, &mock) {
+            failed.push(format!("{habit}: {}\n{:?}", chain(error.as_ref()), mock.state().log));
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
