@@ -295,17 +295,19 @@ pub fn find_one(source: &dyn Source, platform: Option<&Platform>) -> Result<Foun
     all.into_iter().next().ok_or(ImageError::NoSuchPlatform { wanted, available: available.join(", ") })
 }
 
-/// Whether Nydus images are behind a source: `None` if there is no image at all. Of an index it is the first images that say so.
+/// Whether Nydus images are behind a source: `None` if there is no image at all. Of an index its entries say so, or its first images.
 pub fn holds_nydus(source: &dyn Source) -> Result<Option<bool>, ImageError> {
     match read(source, source.root(), true)? {
         Content::One(found) => Ok(is_nydus(&found.kind)),
         Content::Index(index) => {
+            if index.entries().any(|(kind, _)| kind == EntryKind::Nydus) {
+                return Ok(Some(true));
+            }
             let images = index.entries().filter(|(kind, _)| *kind != EntryKind::Extra);
             let mut answer = None;
-            for (kind, entry) in images.take(LOOKED_AT) {
-                let found = match (kind, read(source, entry, false)) {
-                    (EntryKind::Nydus, _) => Some(true),
-                    (_, Ok(Content::One(found))) => is_nydus(&found.kind),
+            for (_, entry) in images.take(LOOKED_AT) {
+                let found = match read(source, entry, false) {
+                    Ok(Content::One(found)) => is_nydus(&found.kind),
                     _ => None,
                 };
                 answer = if found == Some(true) { found } else { answer.or(found) };

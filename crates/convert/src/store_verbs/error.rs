@@ -32,6 +32,14 @@ pub enum StoreVerbError {
         /// What it may be.
         matches: Vec<String>,
     },
+    /// An image of which the store knows no blobs, as earlier versions remembered copied images.
+    #[error(
+        "the chunk store knows no blobs of {image}; converting the image from its source brings them back"
+    )]
+    NoBlobs {
+        /// The image.
+        image: String,
+    },
     /// A blob of an image that the store does not have any more.
     #[error(
         "blob {blob} of {image} is not in the chunk store any more; converting the image again brings it back"
@@ -66,7 +74,9 @@ impl StoreVerbError {
     /// What sort of failure this is.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Unknown { .. } | Self::Ambiguous { .. } | Self::Missing { .. } => Kind::Source,
+            Self::Unknown { .. } | Self::Ambiguous { .. } | Self::NoBlobs { .. } | Self::Missing { .. } => {
+                Kind::Source
+            }
             Self::Damaged { .. } => Kind::NotFaithful,
             Self::Write { source, .. } => match ErrorKind::of_io(source).into() {
                 // Exit codes speak of sources that are not there.

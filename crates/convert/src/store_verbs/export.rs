@@ -57,10 +57,13 @@ pub struct ExportedBlob {
 /// digests.
 ///
 /// # Errors
-/// A name of nothing, blobs that are damaged or gone, and those of the store and the directory.
+/// A name of nothing, an image without blobs, blobs that are damaged or gone, and those of the store and the directory.
 pub fn export(store: &ChunkStore, options: &ExportOptions, stop: &Stop) -> Result<ExportReport, Error> {
     let images = store.images()?;
     let image = find_image(&images, &options.image)?;
+    if image.blobs.is_empty() {
+        return Err(StoreVerbError::NoBlobs { image: printable(&image.name) }.into());
+    }
     let data = open_all(store, image)?;
     let is_new = make_dir(&options.dir)?;
     let files = copy_all(image, &data, &options.dir, stop).inspect_err(|_| {

@@ -352,7 +352,7 @@ impl Client {
 /// The registry's own words about an error: `CODE: message`, or the text of what it says instead, which may be a page.
 fn detail(answer: Answer) -> Option<String> {
     let bytes = answer.read(MAX_ERROR).ok()?;
-    reason(&bytes).or_else(|| {
+    first_error(&bytes).or_else(|| {
         let text = String::from_utf8_lossy(&bytes);
         // What is between `<` and `>` is not for reading.
         let parts = text.split('<').enumerate();
@@ -363,7 +363,7 @@ fn detail(answer: Answer) -> Option<String> {
     })
 }
 
-fn reason(bytes: &[u8]) -> Option<String> {
+fn first_error(bytes: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Body {
         errors: Vec<Reason>,

@@ -187,7 +187,7 @@ const WORDS: &[(&str, &str)] = &[
         "(400 Storage full ask ops)",
     ),
     ("plain words\n", "(plain words)"),
-    ("", "400 to POST /v2/app/blobs/uploads/"),
+    ("", "400 to POST /v2/app/blobs/uploads/ (over plain HTTP; it may want TLS)"),
 ];
 
 #[test]
