@@ -6,7 +6,7 @@
 //! ```
 //! Texts and bytes have their length (u64) in front. Bytes are verbatim, since digests and signatures are over bytes.
 
-use nydus_convert_oci::image::MAX_MANIFEST;
+use nydus_convert_oci::image::{MAX_CONFIG, MAX_MANIFEST};
 
 use super::RecordError;
 use super::bytes::{Fields, begin, put};
@@ -14,7 +14,7 @@ use super::bytes::{Fields, begin, put};
 const MAGIC: &[u8; 8] = b"NCORIGN\0";
 const WHAT: &str = "image record";
 /// Manifest, config and every index of a chain may each be as long as any that is read.
-const MAX_PLAIN: u64 = MAX_MANIFEST * 6;
+const MAX_PLAIN: u64 = MAX_MANIFEST * 5 + MAX_CONFIG;
 /// Small inputs: the slowest level costs nothing.
 const ZSTD_LEVEL: i32 = 19;
 /// Inputs from here on are an index of many images, which each of them remembers: a fast level, or all of them take the square

@@ -278,12 +278,12 @@ impl<'a> Conversion<'a> {
             && index.unreadable.is_empty()
             && self.options.annotations.is_empty()
         {
-            return Ok(self.run.sink.put(&descriptor.media_type, bytes)?);
+            return Ok(oci::image::put(self.run.sink, &descriptor.media_type, bytes)?);
         }
         let mut annotations = self.annotations();
         annotations.insert(nydus::SOURCE_DIGEST.to_owned(), descriptor.digest.to_string());
         let index = nydus::IndexParts { source: index, entries, annotations }.assemble();
-        Ok(self.run.sink.put(index.format.index(), &index.to_json())?)
+        Ok(oci::image::put(self.run.sink, index.format.index(), &index.to_json())?)
     }
 
     /// The form of manifests and indexes: annotations of layers, which say what they refer to, are OCI's.
@@ -400,11 +400,11 @@ impl<'a> Conversion<'a> {
 
     /// The image as it is before it is converted.
     fn origin(&self, found: &Found, manifest: &Manifest) -> Result<Vec<u8>, Error> {
-        let read = |descriptor: &Descriptor| self.run.source.read(descriptor, oci::image::MAX_MANIFEST);
+        let source = self.run.source;
         let origin = Origin {
             media_type: found.descriptor.media_type.clone(),
-            manifest: read(&found.descriptor)?,
-            config: read(&manifest.config)?,
+            manifest: source.read(&found.descriptor, oci::image::MAX_MANIFEST)?,
+            config: source.read(&manifest.config, oci::image::MAX_CONFIG)?,
             indexes: self.indexes.clone(),
         };
         origin.write().map_err(Error::Origin)
@@ -454,7 +454,7 @@ impl<'a> Conversion<'a> {
             source_digest: found.descriptor.digest,
             // A path of this machine would make the output depend on where it was made.
             source_reference: None,
-            config: sink.put(config_type, &config.to_json())?,
+            config: oci::image::put(sink, config_type, &config.to_json())?,
             blobs,
             bootstrap: nydus::bootstrap_descriptor(source.format, stored.blob, fs_version),
             fs_version,
@@ -464,7 +464,7 @@ impl<'a> Conversion<'a> {
             subject: self.options.referrer.then(|| subject(&found.descriptor)),
             annotations,
         };
-        Ok(sink.put(source.format.manifest(), &manifest.assemble().to_json())?)
+        Ok(oci::image::put(sink, source.format.manifest(), &manifest.assemble().to_json())?)
     }
 }
 

@@ -32,7 +32,7 @@ impl Conversion<'_> {
             annotations,
             other: serde_json::Map::new(),
         };
-        Ok(self.run.sink.put(Format::Oci.index(), &index.to_json())?)
+        Ok(oci::image::put(self.run.sink, Format::Oci.index(), &index.to_json())?)
     }
 
     /// Writes an image as it is in such an index, and gives its entry.
@@ -42,12 +42,12 @@ impl Conversion<'_> {
             sink.copy(source, layer)?;
         }
         let config = nydus::variant_config(&images::read_config(source, manifest)?);
-        let config = sink.put(Format::Oci.config(), &config.to_json())?;
+        let config = oci::image::put(sink, Format::Oci.config(), &config.to_json())?;
         let empty = gzip(&EMPTY_TAR).map_err(oci::Error::writing)?;
         let empty = sink.put(oci::media_type::OCI_LAYER_GZIP, &empty)?;
         let origin = found.descriptor.digest;
         let manifest = nydus::variant_manifest(manifest, origin, blob(&config), blob(&empty));
-        let mut entry = sink.put(Format::Oci.manifest(), &manifest.to_json())?;
+        let mut entry = oci::image::put(sink, Format::Oci.manifest(), &manifest.to_json())?;
         entry.annotations = entry_annotations(&found.descriptor);
         entry.annotations.insert(SOURCE_DIGEST.to_owned(), origin.to_string());
         entry.platform.clone_from(&found.platform);

@@ -55,9 +55,9 @@ pub(super) fn restore(
 /// Config and manifest of an image that remembers: verbatim if its layers are the original ones, else with the layers
 /// that were made anew.
 fn write_known(run: &Run<'_>, known: &Known, tars: &[RestoredTar], exact: bool) -> Result<Descriptor, Error> {
-    let config = run.sink.put(&known.manifest.config.media_type, &known.origin.config)?;
+    let config = oci::image::put(run.sink, &known.manifest.config.media_type, &known.origin.config)?;
     if exact {
-        return Ok(run.sink.put(&known.origin.media_type, &known.origin.manifest)?);
+        return Ok(oci::image::put(run.sink, &known.origin.media_type, &known.origin.manifest)?);
     }
     let layers = known.manifest.layers.iter().zip(tars).map(|(original, tar)| {
         let descriptor = tar.descriptor(known.manifest.format);
@@ -68,7 +68,7 @@ fn write_known(run: &Run<'_>, known: &Known, tars: &[RestoredTar], exact: bool) 
         layers: layers.collect(),
         ..known.manifest.clone()
     };
-    Ok(run.sink.put(manifest.format.manifest(), &manifest.to_json())?)
+    Ok(oci::image::put(run.sink, manifest.format.manifest(), &manifest.to_json())?)
 }
 
 /// Config and manifest of an image that does not remember.
@@ -81,10 +81,10 @@ fn write_fresh(
     let format = nydus.format;
     let diff_ids: Vec<DiffId> = tars.iter().map(|tar| tar.diff_id).collect();
     let config = nydus::plain_config(config, diff_ids);
-    let config = run.sink.put(format.config(), &config.to_json())?;
+    let config = oci::image::put(run.sink, format.config(), &config.to_json())?;
     let layers = tars.iter().map(|tar| tar.descriptor(format)).collect();
     let manifest = nydus::plain_manifest(nydus, config, layers);
-    Ok(run.sink.put(format.manifest(), &manifest.to_json())?)
+    Ok(oci::image::put(run.sink, format.manifest(), &manifest.to_json())?)
 }
 
 /// An index of images that were made anew.

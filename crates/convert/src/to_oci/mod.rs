@@ -24,8 +24,7 @@ mod tarfs;
 use std::collections::HashSet;
 
 use nydus_convert_chunk::ordered::Pool;
-use nydus_convert_oci::nydus;
-use nydus_convert_oci::{Descriptor, Digest, Index, Reference, Sink, Source, copy_image};
+use nydus_convert_oci::{self as oci, Descriptor, Digest, Index, Reference, Sink, Source, copy_image, nydus};
 
 use crate::error::Error;
 use crate::image::ImageError;
@@ -155,7 +154,7 @@ impl Restoring<'_> {
             && entries.iter().all(|(_, restored)| restored.exact)
             && is_complete(origin, &entries)
         {
-            let descriptor = self.run.sink.put(&bytes.media_type, &bytes.bytes)?;
+            let descriptor = oci::image::put(self.run.sink, &bytes.media_type, &bytes.bytes)?;
             let indexes = first_chain(&entries);
             return Ok(Restored { descriptor, exact: true, indexes });
         }
@@ -179,7 +178,7 @@ impl Restoring<'_> {
             listed.next().cloned().unwrap_or_else(|| described_as(entry, restored.descriptor))
         });
         let fresh = image::fresh_index(index, manifests.collect());
-        let descriptor = self.run.sink.put(fresh.format.index(), &fresh.to_json())?;
+        let descriptor = oci::image::put(self.run.sink, fresh.format.index(), &fresh.to_json())?;
         Ok(Restored { descriptor, exact: false, indexes })
     }
 }

@@ -18,8 +18,11 @@ pub use index::{EntryKind, Index, UnreadableEntry};
 pub use kind::{LayerAt, ManifestKind, UnsupportedImage};
 pub use manifest::{Format, Manifest};
 
-use crate::ErrorKind;
+use crate::descriptor::Descriptor;
 use crate::digest::Digest;
+use crate::sink::Sink;
+use crate::transfer::is_manifest;
+use crate::{Error, ErrorKind};
 
 /// Bytes of a manifest or index that are read: what registries and other clients take at most (4 MiB in the
 /// distribution project, containerd and skopeo). An image of 10,000 layers fits.
@@ -104,6 +107,20 @@ impl ImageError {
             Self::SchemaVersion { .. } | Self::Unsupported(_) => ErrorKind::Unsupported,
         }
     }
+}
+
+/// Writes a manifest, index or config.
+///
+/// # Errors
+/// One that is larger than anybody reads, and the sink's.
+pub fn put(sink: &dyn Sink, media_type: &str, bytes: &[u8]) -> Result<Descriptor, Error> {
+    let (what, limit) =
+        if is_manifest(media_type) { ("manifest", MAX_MANIFEST) } else { ("config", MAX_CONFIG) };
+    let size = bytes.len() as u64;
+    if size > limit {
+        return Err(ImageError::TooLarge { what, size, limit }.into());
+    }
+    sink.put(media_type, bytes)
 }
 
 fn subject(digest: &Option<Digest>) -> impl fmt::Display {

@@ -2,6 +2,7 @@
 
 mod archives;
 mod bounds;
+mod documents;
 mod indexes;
 mod layers;
 mod notation;
