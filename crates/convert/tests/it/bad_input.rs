@@ -412,3 +412,29 @@ fn usage_errors() {
         assert_eq!(run.code, Some(2), "{arguments:?}: {}", run.stderr);
     }
 }
+
+#[test]
+fn paths_that_are_no_references() {
+    let dir = tempfile::tempdir().unwrap();
+    for text in ["./many", "/srv/Images", "~/many", dir.path().to_str().unwrap()] {
+        let refused = crate::support::cli::run(["check", text]);
+        assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+        assert!(refused.stderr.contains(&format!("oci:{text}")), "{}", refused.stderr);
+    }
+}
+
+#[test]
+fn variables_for_flags() {
+    let fixture = format!("oci:{}", crate::support::fixtures().join("small").display());
+    let check = |value: &str| {
+        let mut command = crate::support::cli::command();
+        crate::support::cli::end(command.env("NYDUS_CONVERT_JSON", value).args(["check", "-q", &fixture]))
+    };
+    for value in ["1", "true", "yes", "on"] {
+        assert!(check(value).stdout.starts_with('{'), "{value}");
+    }
+    for value in ["0", "false", "no", "off"] {
+        assert!(check(value).stdout.starts_with("oci:"), "{value}");
+    }
+    assert_eq!(check("perhaps").code, Some(2));
+}

@@ -1,6 +1,6 @@
 //! From arguments to the library's options, once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{fs, io, io::Read};
 
 use nydus_convert::oci::{Platform, PlatformError, Reference, ReferenceError};
@@ -58,6 +58,11 @@ pub enum UsageError {
         "{target} holds {held}, which {made} would replace; if source and target are swapped, swap them; --force replaces it"
     )]
     Replaces { target: String, held: &'static str, made: &'static str },
+    /// A path where a reference is wanted.
+    #[error(
+        "{problem}; an OCI layout in a directory is oci:{text}, archives are oci-archive:{text} and docker-archive:{text}"
+    )]
+    LooksLocal { text: String, problem: ReferenceError },
     /// Encryption that is none.
     #[error(
         "--encrypt: the encryption of Nydus blobs uses one IV for everything and keeps the key inside the blob, so it \
@@ -75,7 +80,15 @@ impl UsageError {
 
 /// A reference as typed.
 pub fn reference(text: &str) -> Result<Reference, UsageError> {
-    Ok(text.parse()?)
+    text.parse().map_err(|error: ReferenceError| {
+        // What a reference means never depends on what is on the disk; what may have been meant does.
+        let is_local =
+            ['.', '/', '~'].iter().any(|start| text.starts_with(*start)) || Path::new(text).exists();
+        match is_local {
+            true => UsageError::LooksLocal { text: text.to_owned(), problem: error },
+            false => error.into(),
+        }
+    })
 }
 
 impl args::ToNydus {

@@ -19,7 +19,8 @@ mod values;
 use std::panic;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::builder::BoolishValueParser;
+use clap::{CommandFactory, FromArgMatches};
 use nydus_convert::layer_verbs::VerbError;
 use nydus_convert::{Error, Kind};
 use tracing_subscriber::EnvFilter;
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
     let done = if drop_in::is_called_so(std::env::args_os().next().as_deref()) {
         drop_in::run()
     } else {
-        let cli = Cli::parse();
+        let cli = parse();
         start_logging(match &cli.command {
             Command::ToNydus(args) => level(args.output.verbose),
             Command::Check(args) => level(args.output.verbose),
@@ -46,6 +47,18 @@ fn main() -> ExitCode {
             ExitCode::from(exit_code(&error))
         }
     }
+}
+
+/// The command line. A variable for a flag may say `1`, `yes` or `on`, and their opposites.
+fn parse() -> Cli {
+    fn lenient(command: clap::Command) -> clap::Command {
+        let lenient_flag = |arg: clap::Arg| match arg.get_action() {
+            clap::ArgAction::SetTrue => arg.value_parser(BoolishValueParser::new()),
+            _ => arg,
+        };
+        command.mut_args(lenient_flag).mut_subcommands(lenient)
+    }
+    Cli::from_arg_matches(&lenient(Cli::command()).get_matches()).unwrap_or_else(|error| error.exit())
 }
 
 /// The database of the chunk store's index panics on some damage. That is caught, and told as an error: once is enough.
