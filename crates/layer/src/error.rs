@@ -127,6 +127,12 @@ pub enum LayerError {
         /// Where the header should stand: 0, or after zeros.
         offset: u64,
     },
+    /// The stream is of another kind.
+    #[error("not a tar: it is {name}")]
+    OtherFormat {
+        /// What it is.
+        name: &'static str,
+    },
     /// A block after the first entry that is neither a header nor zeros.
     #[error("tar offset {offset}: not a tar header (wrong checksum)")]
     BadHeader {

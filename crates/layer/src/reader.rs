@@ -272,7 +272,12 @@ impl<R: Read, T: Tape> LayerReader<R, T> {
             if length == BLOCK && is_zero(block) {
                 self.blocks.take_zero_block();
                 if after_zeros {
-                    return Ok(None);
+                    // It begins with zeros as an empty tar does.
+                    let is_first = self.state == State::Start && self.blocks.offset() == 2 * BLOCK as u64;
+                    return match is_first && self.blocks.peek(BLOCK)?.starts_with(EROFS) {
+                        true => Err(LayerError::OtherFormat { name: "an EROFS image" }),
+                        false => Ok(None),
+                    };
                 }
                 after_zeros = true;
                 continue;
@@ -283,7 +288,13 @@ impl<R: Read, T: Tape> LayerReader<R, T> {
                     self.state = State::Inside;
                     return Ok(Some((offset, header)));
                 }
-                None if self.state == State::Start => return Err(LayerError::NotATar { offset }),
+                None if self.state == State::Start => {
+                    let format = OTHERS.iter().find(|(magic, _)| offset == 0 && block.starts_with(magic));
+                    return Err(match format {
+                        Some((_, name)) => LayerError::OtherFormat { name },
+                        None => LayerError::NotATar { offset },
+                    });
+                }
                 None if length < BLOCK => return Err(self.truncated_after(length as u64, BLOCK as u64)),
                 None => return Err(LayerError::BadHeader { offset }),
             }
@@ -452,6 +463,22 @@ fn cap(count: u64, room: &[u8]) -> usize {
 }
 
 /// The size that a header says. PAX records say nothing about extension headers.
+/// What an EROFS image has behind its first 1024 bytes.
+const EROFS: &[u8] = &[0xe2, 0xe1, 0xf5, 0xe0];
+
+/// What else is found where a tar should be, by its first bytes.
+const OTHERS: &[(&[u8], &str)] = &[
+    (b"hsqs", "a SquashFS image"),
+    (b"PK\x03\x04", "a zip archive"),
+    (b"\x04\x22\x4d\x18", "compressed with lz4"),
+    (b"\x28\xb5\x2f\xfd", "compressed with zstd"),
+    (b"\x1f\x8b", "compressed with gzip"),
+    (b"070701", "a cpio archive"),
+    (b"!<arch>", "an ar archive"),
+    (b"{", "JSON"),
+    (b"<", "a page of a web server"),
+];
+
 fn extension_size(offset: u64, header: &Header) -> Result<u64, LayerError> {
     let size = header_number(header.size()).and_then(|size| u64::try_from(size).ok());
     size.ok_or_else(|| {

@@ -40,10 +40,18 @@ fn ends_of_archives() {
 #[test]
 fn not_a_tar() {
     let gzip = [&[0x1f, 0x8b, 8, 0][..], &[7; 2000]].concat();
-    for bytes in [&b"x"[..], &[1; 511], &[1; 512], &gzip, &[0; 100]] {
+    for bytes in [&b"x"[..], &[1; 511], &[1; 512], &[0; 100]] {
         let result = read(bytes);
         assert!(matches!(result, Err(LayerError::NotATar { offset: 0 })), "{result:?}");
     }
+    assert!(matches!(read(&gzip[..]), Err(LayerError::OtherFormat { name: "compressed with gzip" })));
+    // What may be an EROFS image is none without its superblock.
+    let erofs = |magic: &[u8]| [&[0; 2 * BLOCK][..], magic, &[0; 2 * BLOCK]].concat();
+    assert!(matches!(
+        read(&erofs(&[0xe2, 0xe1, 0xf5, 0xe0])[..]),
+        Err(LayerError::OtherFormat { name: "an EROFS image" })
+    ));
+    assert!(read(&erofs(&[0xe2, 0xe1, 0xf5, 0xe1])[..]).is_ok());
     let result = read(&[&[0; BLOCK][..], &[1; BLOCK]].concat()[..]);
     assert!(matches!(result, Err(LayerError::NotATar { offset: 512 })), "{result:?}");
 }

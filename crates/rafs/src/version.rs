@@ -74,6 +74,11 @@ pub enum ParseError {
     /// There is no magic number of a known version.
     #[error("not a RAFS bootstrap of version 5 or 6")]
     Unknown,
+    /// Of the kernel's file system, and not of Nydus before its third version.
+    #[error(
+        "it is EROFS but not RAFS v6: Nydus v3 (RAFS v7), composefs and mkfs.erofs make such; RAFS v5 and v6 are read"
+    )]
+    OtherErofs,
     /// A v5 bootstrap that cannot be read.
     #[error(transparent)]
     V5(#[from] v5::ReadError),
@@ -87,7 +92,10 @@ pub fn parse(bytes: &[u8]) -> Result<(FsVersion, Image), ParseError> {
     let version = FsVersion::detect(bytes).ok_or(ParseError::Unknown)?;
     let image = match version {
         FsVersion::V5 => v5::parse(bytes)?,
-        FsVersion::V6 => v6::parse(bytes)?,
+        FsVersion::V6 => v6::parse(bytes).map_err(|error| match error {
+            v6::ReadError::Superblock { field: v6::ReadError::MARK, .. } => ParseError::OtherErofs,
+            error => error.into(),
+        })?,
     };
     Ok((version, image))
 }

@@ -4,6 +4,7 @@ use std::io;
 
 use nydus_convert_chunk::BlobError;
 use nydus_convert_oci::{self as oci, Digest, ErrorKind};
+use nydus_convert_rafs::ParseError;
 use nydus_convert_rafs::{EntryPath, TreeError};
 use thiserror::Error;
 
@@ -88,7 +89,7 @@ impl ImageError {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Oci(error) => error.kind().into(),
-            Self::Nydus(_) => Kind::NotFaithful,
+            Self::Nydus(error) => error.kind(),
             Self::TooManyPaths { .. } => Kind::Resources,
             Self::Output(error) => ErrorKind::of_io(error).into(),
             Self::TooManyImages => Kind::Resources,
@@ -101,12 +102,21 @@ impl ImageError {
     }
 }
 
+impl NydusError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Bootstrap(ParseError::OtherErofs) => Kind::Source,
+            _ => Kind::NotFaithful,
+        }
+    }
+}
+
 /// What is wrong with a Nydus image.
 #[derive(Debug, Error)]
 pub enum NydusError {
     /// The bootstrap is not a valid one.
-    #[error("the bootstrap is damaged")]
-    Bootstrap(#[from] nydus_convert_rafs::ParseError),
+    #[error("the bootstrap cannot be read")]
+    Bootstrap(#[from] ParseError),
     /// The bootstrap uses a blob that is no layer of the image.
     #[error("the bootstrap uses the blob {id}, which is no layer of the image")]
     UnknownBlob {

@@ -14,8 +14,14 @@ pub const MAX_DEPTH: usize = 4;
 /// Entries of an index, and of all indexes in it, that are looked at. Real ones have some dozens; nested indexes multiply.
 pub const MAX_IMAGES: usize = 1024;
 
+/// Bytes of an index that are as much work as an image.
+const BYTES_OF_AN_IMAGE: u64 = 16 << 10;
+
 /// Images of an index that are looked at to tell what it is.
 const LOOKED_AT: usize = 8;
+
+/// Entries that are left out which an error names.
+const SHOWN: usize = 10;
 
 /// One image, or whatever else an index lists.
 pub struct Found {
@@ -194,6 +200,8 @@ pub struct Survey {
     pub left_out: Vec<String>,
     /// The platforms of all that is listed.
     available: Vec<String>,
+    /// Entries that were read, and large indexes for more than one.
+    looked_at: usize,
 }
 
 impl Survey {
@@ -213,7 +221,8 @@ impl Survey {
             self.left_out.push(format!("entry {} of the index is left out: {}", entry.number, entry.reason));
         }
         for entry in &index.manifests {
-            if self.found.len() + self.left_out.len() >= MAX_IMAGES {
+            self.looked_at += 1;
+            if self.looked_at > MAX_IMAGES {
                 return Err(ImageError::TooManyImages);
             }
             if EntryKind::of(entry) != EntryKind::Extra {
@@ -227,7 +236,14 @@ impl Survey {
                 Entry::Index(_) if depth == MAX_DEPTH => {
                     return Err(ImageError::NestedIndex { digest: entry.digest });
                 }
-                Entry::Index(index) => self.collect(source, &index, platforms, depth + 1)?,
+                Entry::Index(index) => {
+                    self.looked_at += (entry.size / BYTES_OF_AN_IMAGE) as usize;
+                    self.collect(source, &index, platforms, depth + 1)?;
+                }
+                // Nothing of it was fetched.
+                Entry::Unwanted if entry.platform.as_ref().is_some_and(Platform::is_complete) => {
+                    self.looked_at -= 1;
+                }
                 Entry::Unwanted => {}
                 Entry::LeftOut(why) => self.left_out.push(why),
             }
@@ -253,7 +269,10 @@ impl Survey {
         let is_left_out =
             |wanted: &Platform| self.left_out.iter().any(|why| why.contains(&format!("({wanted})")));
         if self.found.is_empty() && missing.is_empty() || missing.iter().any(is_left_out) {
-            return Err(ImageError::NothingUsable { left_out: self.left_out.join("; ") });
+            let (shown, rest) = self.left_out.split_at(self.left_out.len().min(SHOWN));
+            let more = (!rest.is_empty()).then(|| format!("{} more", rest.len()));
+            let left_out: Vec<&str> = shown.iter().chain(&more).map(String::as_str).collect();
+            return Err(ImageError::NothingUsable { left_out: left_out.join("; ") });
         }
         let wanted = PlatformFilter::Only(missing).to_string();
         Err(ImageError::NoSuchPlatform { wanted, available: self.available.join(", ") })

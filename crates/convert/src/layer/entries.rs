@@ -234,7 +234,10 @@ impl<'a, R: Read> Entries<'a, R> {
 
     /// Goes on behind damage, with bytes only.
     fn salvage(&mut self, error: LayerError) -> Result<(), LayerFailure> {
-        let is_damage = !matches!(error, LayerError::Read { .. } | LayerError::NotATar { .. });
+        let is_damage = !matches!(
+            error,
+            LayerError::Read { .. } | LayerError::NotATar { .. } | LayerError::OtherFormat { .. }
+        );
         if !self.options.salvage || !self.options.record || !is_damage {
             return Err(error.into());
         }

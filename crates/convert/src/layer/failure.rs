@@ -220,7 +220,7 @@ impl LayerFailure {
                     None => ErrorKind::of_io(source).into(),
                 }
             }
-            Self::Tar(LayerError::NotATar { .. }) => Kind::Source,
+            Self::Tar(LayerError::NotATar { .. } | LayerError::OtherFormat { .. }) => Kind::Source,
             Self::CannotRefer(_) | Self::CannotReferSparse { .. } | Self::NoTarfs(_) => Kind::Source,
             Self::DiffId { .. } => Kind::NotFaithful,
             Self::Write(WriteError::Io { source, .. }) => ErrorKind::of_io(source).into(),

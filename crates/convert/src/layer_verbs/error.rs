@@ -37,7 +37,7 @@ pub enum VerbError {
         name: String,
     },
     /// A damaged bootstrap.
-    #[error("{name}: the bootstrap is damaged")]
+    #[error("{name}: the bootstrap cannot be read")]
     Bootstrap {
         /// The file.
         name: String,
@@ -45,7 +45,7 @@ pub enum VerbError {
         source: ParseError,
     },
     /// A bootstrap whose inodes are not what their digests say.
-    #[error("{name}: the bootstrap is damaged")]
+    #[error("{name}: the bootstrap cannot be read")]
     Digests {
         /// The file.
         name: String,

@@ -17,9 +17,9 @@ const WHAT: &str = "image record";
 const MAX_PLAIN: u64 = MAX_MANIFEST * 5 + MAX_CONFIG;
 /// Small inputs: the slowest level costs nothing.
 const ZSTD_LEVEL: i32 = 19;
-/// Inputs from here on are an index of many images, which each of them remembers: a fast level, or all of them take the square
-/// of their number.
-const LARGE: usize = 256 << 10;
+/// Bytes of indexes from which on they are of hundreds of images, which each remember them: a fast level, or all together take the
+/// square of their number.
+const LARGE_INDEXES: usize = 64 << 10;
 const ZSTD_LEVEL_OF_LARGE: i32 = 1;
 
 /// The record of one image.
@@ -58,10 +58,9 @@ impl Origin {
         }
         let mut record = begin(MAGIC);
         record.extend((plain.len() as u64).to_le_bytes());
-        record.extend(zstd::bulk::compress(
-            &plain,
-            if plain.len() < LARGE { ZSTD_LEVEL } else { ZSTD_LEVEL_OF_LARGE },
-        )?);
+        let indexes: usize = self.indexes.iter().map(|index| index.bytes.len()).sum();
+        let level = if indexes < LARGE_INDEXES { ZSTD_LEVEL } else { ZSTD_LEVEL_OF_LARGE };
+        record.extend(zstd::bulk::compress(&plain, level)?);
         Ok(record)
     }
 

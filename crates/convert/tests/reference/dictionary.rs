@@ -257,7 +257,7 @@ fn what_does_not_fit_is_refused() {
     refused(&format!("bootstrap:{}", bootstrap.display()), &[], 4, "is not where it should be");
     let garbage = at("garbage");
     fs::write(&garbage, vec![7; 20_000]).unwrap();
-    refused(&format!("bootstrap:{}", garbage.display()), &[], 3, "the bootstrap is damaged");
+    refused(&format!("bootstrap:{}", garbage.display()), &[], 3, "the bootstrap cannot be read");
     // Another compressor does not matter in v6: every blob has its own.
     convert(&app, &at("mixed"), &with_dictionary(&["--compressor", "lz4_block"], &v6));
     ok(["check", "-q", &latest(&at("mixed"))]);

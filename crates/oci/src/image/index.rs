@@ -34,6 +34,9 @@ pub struct Index {
     pub other: Map<String, Value>,
 }
 
+/// Entries that are no descriptors, until the whole is none.
+const MAX_UNREADABLE: usize = 100;
+
 /// An entry of an index that is no descriptor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnreadableEntry {
@@ -105,10 +108,12 @@ impl Index {
     pub(super) fn parse(format: Format, bytes: &[u8]) -> Result<Self, serde_json::Error> {
         let Fields { artifact_type, manifests: entries, subject, annotations, other, .. } =
             serde_json::from_slice(bytes)?;
-        let (mut manifests, mut unreadable) = (Vec::with_capacity(entries.len()), Vec::new());
+        // An entry takes far more memory than the two bytes that junk may have.
+        let (mut manifests, mut unreadable) = (Vec::new(), Vec::new());
         for (number, entry) in (1..).zip(entries) {
             match serde_json::from_value(entry) {
                 Ok(entry) => manifests.push(entry),
+                Err(error) if unreadable.len() == MAX_UNREADABLE => return Err(error),
                 Err(error) => unreadable.push(UnreadableEntry { number, reason: error.to_string() }),
             }
         }

@@ -210,33 +210,60 @@ fn platforms_that_are_not_there() {
     assert_eq!(ls.code, Some(4), "{}", ls.stderr);
 }
 
-/// Indexes that multiply: refused in a moment, and large ones in a time that their number asks for.
+/// Lists the image or index of a layout so many times in a new index, which takes its place.
+fn list(source: &Path, times: usize) {
+    let media_type = "application/vnd.oci.image.index.v1+json";
+    let below = json_root(source);
+    let size = blob(source, &below).len();
+    let kind = crate::support::cli::json(source, &below)["mediaType"].clone();
+    let entry = json!({ "mediaType": kind, "digest": below, "size": size });
+    put_index(
+        source,
+        &json!({ "schemaVersion": 2, "mediaType": media_type, "manifests": vec![entry; times] }),
+    );
+}
+
+/// Writes an index in the place of what a layout holds.
+fn put_index(source: &Path, index: &Value) {
+    let index = index.to_string();
+    let digest = format!("sha256:{}", crate::support::sha256_hex(index.as_bytes()));
+    fs::write(source.join("blobs").join(digest.replace(':', "/")), &index).unwrap();
+    let mut top: Value = serde_json::from_slice(&fs::read(source.join("index.json")).unwrap()).unwrap();
+    top["manifests"][0]["digest"] = digest.into();
+    top["manifests"][0]["size"] = index.len().into();
+    top["manifests"][0]["mediaType"] = "application/vnd.oci.image.index.v1+json".into();
+    fs::write(source.join("index.json"), top.to_string()).unwrap();
+}
+
+/// Indexes that multiply are refused in a moment, whatever is at their end.
 #[test]
 fn indexes_are_bounded() {
     let dir = tempdir().unwrap();
-    let source = dir.path().join("source");
-    Layout { images: vec![image("amd64")], index: true, ..Layout::default() }.write(&source);
-    // Each level lists the one below ten times.
-    for _ in 0..3 {
-        let below = json_root(&source);
-        let size = blob(&source, &below).len();
-        let media_type = "application/vnd.oci.image.index.v1+json";
-        let entry = json!({ "mediaType": media_type, "digest": below, "size": size });
-        let index =
-            json!({ "schemaVersion": 2, "mediaType": media_type, "manifests": vec![entry; 11] }).to_string();
-        let digest = format!("sha256:{}", crate::support::sha256_hex(index.as_bytes()));
-        fs::write(source.join("blobs").join(digest.replace(':', "/")), &index).unwrap();
-        let mut top: Value = serde_json::from_slice(&fs::read(source.join("index.json")).unwrap()).unwrap();
-        top["manifests"][0]["digest"] = digest.into();
-        top["manifests"][0]["size"] = index.len().into();
-        fs::write(source.join("index.json"), top.to_string()).unwrap();
+    let mut source = dir.path().to_owned();
+    let target = latest(&dir.path().join("target"));
+    let nothing = json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [] });
+    for (is_empty, times, levels) in [(false, 11, 3), (true, 300, 3), (false, 1025, 1), (true, 1025, 1)] {
+        source = dir.path().join(format!("source-{is_empty}-{times}"));
+        Layout { images: vec![image("amd64")], ..Layout::default() }.write(&source);
+        if is_empty {
+            put_index(&source, &nothing);
+        }
+        (0..levels).for_each(|_| list(&source, times));
+        let from = latest(&source);
+        for verb in [
+            &["to-nydus", &from, &target][..],
+            &["to-nydus", "--platform", "linux/arm64", &from, &target],
+            &["check", &from],
+        ] {
+            let run = run(verb);
+            assert_eq!(run.code, Some(7), "{is_empty} {times} {verb:?}: {}", run.stderr);
+            assert!(run.stderr.contains("more than 1024 images"), "{}", run.stderr);
+        }
     }
-    for verb in [
-        &["to-nydus", &latest(&source), &latest(&dir.path().join("target"))][..],
-        &["check", &latest(&source)],
-    ] {
-        let run = run(verb);
-        assert_eq!(run.code, Some(7), "{}", run.stderr);
-        assert!(run.stderr.contains("more than 1024 images"), "{}", run.stderr);
-    }
+    // Junk is no index.
+    let entries = vec![Value::from(1); 500_000];
+    put_index(&source, &json!({ "schemaVersion": 2, "manifests": entries }));
+    let run = run(["check", &latest(&source)]);
+    assert_eq!(run.code, Some(3), "{}", run.stderr);
+    assert!(run.stderr.len() < 1000, "{}", run.stderr);
 }

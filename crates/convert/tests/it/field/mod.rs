@@ -4,6 +4,7 @@ mod archives;
 mod bounds;
 mod documents;
 mod indexes;
+mod kinds;
 mod layers;
 mod notation;
 mod overwriting;

@@ -289,3 +289,8 @@ pub enum ChunkUseProblem {
         block: u32,
     },
 }
+
+impl ReadError {
+    /// The field that tells RAFS from other EROFS.
+    pub(crate) const MARK: &'static str = "feature_compat";
+}

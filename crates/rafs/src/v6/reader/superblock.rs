@@ -137,7 +137,7 @@ fn check_superblock(found: &Superblock, file_size: u64) -> Result<(), ReadError>
         ("magic", found.magic.get().into(), found.magic.get() == MAGIC),
         ("checksum", found.checksum.get().into(), found.checksum.get() == 0),
         (
-            "feature_compat",
+            ReadError::MARK,
             found.feature_compat.get().into(),
             found.feature_compat.get() & COMPAT_RAFS_V6 != 0,
         ),
