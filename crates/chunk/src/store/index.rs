@@ -104,8 +104,14 @@ pub trait Index: Send + Sync {
     /// Forgets a blob with these chunks of its class, and the layers that became it. Whether it was known.
     fn forget(&self, blob: BlobId, class: &ChunkClass, chunks: &[ChunkDigest]) -> Result<bool, StoreError>;
 
-    /// Forgets everything but the store's [id](Index::id) and the numbers that were given.
+    /// Forgets everything but the store's [id](Index::id) and the numbers that were given; it is [partial](Index::is_partial) then.
     fn clear(&self) -> Result<(), StoreError>;
+
+    /// Whether blobs of the store may be unknown to it because it was made anew beside them.
+    fn is_partial(&self) -> Result<bool, StoreError>;
+
+    /// All blobs of the store are known to it again.
+    fn set_complete(&self) -> Result<(), StoreError>;
 
     /// All blobs, in the order of their numbers.
     fn blobs(&self) -> Result<Vec<(BlobNumber, BlobId)>, StoreError>;

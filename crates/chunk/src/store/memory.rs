@@ -168,6 +168,7 @@ struct Tables {
     layers: BTreeMap<LayerKey, BlobId>,
     /// Blobs that were forgotten, and the next number before that.
     lost: Vec<(BlobNumber, BlobNumber)>,
+    is_partial: bool,
 }
 
 impl Index for MemoryIndex {
@@ -251,7 +252,16 @@ impl Index for MemoryIndex {
         let next = BlobNumber(tables.next);
         let lost = std::mem::take(&mut tables.lost);
         let lost = lost.into_iter().chain(tables.blobs.keys().map(|number| (*number, next))).collect();
-        *tables = Tables { next: next.0 + 1, lost, ..Tables::default() };
+        *tables = Tables { next: next.0 + 1, lost, is_partial: true, ..Tables::default() };
+        Ok(())
+    }
+
+    fn is_partial(&self) -> Result<bool, StoreError> {
+        Ok(lock(&self.0).is_partial)
+    }
+
+    fn set_complete(&self) -> Result<(), StoreError> {
+        lock(&self.0).is_partial = false;
         Ok(())
     }
 

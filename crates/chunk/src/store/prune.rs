@@ -7,8 +7,7 @@ use nydus_convert_rafs::{BlobId, ChunkDigest};
 
 use super::index::{PREFIX, prefix};
 use super::{
-    BlobNumber, ChunkClass, ChunkStore, LayerKey, NewBlob, ObjectInfo, ObjectKind, ObjectName, StoreError,
-    StoredImage,
+    ChunkClass, ChunkStore, LayerKey, NewBlob, ObjectInfo, ObjectKind, ObjectName, StoreError, StoredImage,
 };
 
 /// What is to be removed. What no rule names stays; blobs that a running process holds stay in any case.
@@ -98,9 +97,11 @@ impl ChunkStore {
             PruneReport { unfinished_bytes: objects.sweep(policy.dry_run)?, ..PruneReport::default() };
         let layers = self.layers_by_blob()?;
         let mut candidates = self.candidates(&layers)?;
-        if !candidates.is_empty() && self.index().next()? == BlobNumber(0) {
-            // It was lost, and nothing would be left of the store.
-            return Err(StoreError::Index("it knows none of the blobs that are there".into()));
+        if self.index().is_partial()? {
+            // What it does not know would be removed.
+            return Err(StoreError::Index(
+                "it was made anew and does not know all blobs that are there".into(),
+            ));
         }
         candidates.sort_by_key(|candidate| (candidate.used, candidate.blob));
         let images = self.images()?;

@@ -123,6 +123,7 @@ impl Verification<'_> {
             let layers = layers.remove(&id).unwrap_or_default();
             self.store.index().publish(&NewBlob { id, class, chunks: &chunks, layers: &layers })?;
         }
+        self.store.index().set_complete()?;
         drop(guard);
         Ok(())
     }

@@ -365,6 +365,19 @@ fn an_index_is_made_anew() {
 }
 
 #[test]
+fn what_a_new_index_does_not_know_is_not_removed() {
+    let house = House::new();
+    fs::remove_file(house.store().join("index.redb")).unwrap();
+    for target in ["other", "once-more"] {
+        house.fails(&["gc"], 1, &["store verify --rebuild"]);
+        house.convert(&house.b, target, &[]);
+    }
+    house.ok(&["verify", "--rebuild"]);
+    house.ok(&["gc"]);
+    assert_eq!(layers(&house.convert(&house.a, "again", &[]), "from_store"), [true, true]);
+}
+
+#[test]
 fn damage_of_the_index_is_told_once() {
     let house = House::new();
     let index = house.store().join("index.redb");

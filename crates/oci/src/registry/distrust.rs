@@ -46,20 +46,31 @@ fn certificate(reason: &CertificateError) -> String {
         Reason::UnknownIssuer => "its issuer is none of the trusted authorities".to_owned(),
         Reason::NotValidForName => "it is for another name".to_owned(),
         Reason::NotValidForNameContext { expected, presented } => name(expected, presented),
-        Reason::BadSignature => "its signature is wrong".to_owned(),
+        Reason::BadSignature => {
+            "its signature is wrong: another key made it than that of the trusted authority of this name".to_owned()
+        }
         Reason::UnsupportedSignatureAlgorithmContext { .. }
         | Reason::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             "the algorithm of its signature is not supported (SHA-1 is not)".to_owned()
         }
         Reason::InvalidPurpose | Reason::InvalidPurposeContext { .. } => "it is not for servers".to_owned(),
         Reason::BadEncoding => "it is malformed".to_owned(),
-        // The verifier's own errors are not exported.
-        Reason::Other(other) if other.0.to_string() == "CaUsedAsEndEntity" => {
-            "it is one of an authority (CA:TRUE), which no server may use; the server needs one with CA:FALSE"
+        reason if of_authority(reason) => {
+            "it is one of an authority (CA:TRUE), which a server may use only where that certificate itself is trusted"
                 .to_owned()
         }
         other => other.to_string(),
     }
+}
+
+/// Whether a server was refused because it uses the certificate of an authority.
+pub(super) fn is_authority(error: &Error) -> bool {
+    matches!(error, Error::InvalidCertificate(reason) if of_authority(reason))
+}
+
+fn of_authority(reason: &CertificateError) -> bool {
+    // The verifier's own errors are not exported.
+    matches!(reason, CertificateError::Other(other) if other.0.to_string() == "CaUsedAsEndEntity")
 }
 
 fn name(expected: &ServerName<'_>, presented: &[String]) -> String {

@@ -1,25 +1,25 @@
-//! One HTTP request and its answer. The only file that knows the HTTP library.
+//! One HTTP request and its answer. With `tls.rs` the only file that knows the HTTP library.
 
 use std::env;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rustls::crypto::ring;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
+use rustls::ClientConfig;
 use ureq::config::AutoHeaderValue;
 use ureq::http;
-use ureq::tls::{Certificate, ClientCert, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector, TcpConnector};
 use ureq::{Agent, Body, Proxy, SendBody};
 
 use super::distrust;
 use super::error::RegistryError;
 use super::proxy::Proxies;
+use super::tls::Tls;
+use super::trust::Trust;
 use super::url::{Scheme, Url};
 
 /// What goes with a request.
@@ -111,17 +111,6 @@ impl Answer {
     }
 }
 
-/// How servers are trusted.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Trust<'a> {
-    /// Every certificate is taken.
-    pub insecure: bool,
-    /// Files with authorities to trust beside the system's.
-    pub authorities: Vec<&'a Path>,
-    /// Files with our certificate and its key.
-    pub client: Option<(&'a Path, &'a Path)>,
-}
-
 /// Sends requests; keeps connections.
 pub(super) struct Http {
     proxies: Proxies,
@@ -133,7 +122,7 @@ pub(super) struct Http {
 impl Http {
     /// A client that waits `timeout` for a connection and for the next bytes to move.
     pub fn new(trust: &Trust<'_>, timeout: Duration) -> Result<Self, RegistryError> {
-        let tls = tls(trust)?;
+        let tls = Arc::new(trust.config()?);
         let proxies = Proxies::from(|name| env::var(name).ok());
         let through =
             |proxy: &Option<String>| proxy.as_ref().map(|url| proxied(url, &tls, timeout)).transpose();
@@ -213,96 +202,37 @@ pub(super) fn reason(error: ureq::Error) -> Box<dyn std::error::Error + Send + S
 
 fn tls_trouble(error: &ureq::Error) -> Option<&rustls::Error> {
     match error {
-        ureq::Error::Rustls(error) => Some(error),
         ureq::Error::Io(error) => error.get_ref()?.downcast_ref(),
         _ => None,
     }
 }
 
-fn agent(tls: &TlsConfig, timeout: Duration, proxy: Option<Proxy>) -> Agent {
-    Agent::config_builder()
+fn agent(tls: &Arc<ClientConfig>, timeout: Duration, proxy: Option<Proxy>) -> Agent {
+    let config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
         .user_agent(concat!("nydus-convert/", env!("CARGO_PKG_VERSION")))
         .accept(AutoHeaderValue::None)
         .accept_encoding(AutoHeaderValue::None)
-        .tls_config(tls.clone())
         .proxy(proxy)
         .timeout_connect(Some(timeout))
         .timeout_per_read(Some(timeout))
         .timeout_per_write(Some(timeout))
         .output_buffer_size(256 << 10)
         .input_buffer_size(256 << 10)
-        .build()
-        .new_agent()
+        .build();
+    let connector = ConnectProxyConnector::default().chain(TcpConnector::default()).chain(Tls(tls.clone()));
+    Agent::with_parts(config, connector, DefaultResolver::default())
 }
 
-fn proxied(url: &str, tls: &TlsConfig, timeout: Duration) -> Result<Agent, RegistryError> {
+fn proxied(url: &str, tls: &Arc<ClientConfig>, timeout: Duration) -> Result<Agent, RegistryError> {
     let proxy = Proxy::new(url).map_err(|source| RegistryError::Transport {
         host: "the proxy of the environment".to_owned(),
         request: "use".to_owned(),
         source: Box::new(source),
     })?;
     Ok(agent(tls, timeout, Some(proxy)))
-}
-
-fn tls(trust: &Trust<'_>) -> Result<TlsConfig, RegistryError> {
-    let mut roots: Vec<Certificate<'static>> = Vec::new();
-    if !trust.insecure {
-        // What cannot be read is missed when a certificate is checked, with a better message.
-        let system = rustls_native_certs::load_native_certs();
-        roots.extend(
-            system.certs.iter().map(|certificate| Certificate::from_der(certificate.as_ref()).to_owned()),
-        );
-    }
-    for path in &trust.authorities {
-        roots.extend(read_certificates(path)?);
-    }
-    let client = trust.client.map(|(certificate, key)| read_client(certificate, key)).transpose()?;
-    Ok(TlsConfig::builder()
-        .root_certs(RootCerts::new_with_certs(&roots))
-        .client_cert(client)
-        .disable_verification(trust.insecure)
-        .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
-        .build())
-}
-
-fn read_certificates(path: &Path) -> Result<Vec<Certificate<'static>>, RegistryError> {
-    let mut found = Vec::new();
-    for item in read_pem(path)? {
-        if let PemItem::Certificate(certificate) = item {
-            found.push(certificate);
-        }
-    }
-    if found.is_empty() {
-        return Err(wrong(path, "it holds no PEM certificate".into()));
-    }
-    Ok(found)
-}
-
-/// Our certificate; the key is compared with it.
-fn read_client(certificate: &Path, key: &Path) -> Result<ClientCert, RegistryError> {
-    let chain = read_certificates(certificate)?;
-    let private = read_pem(key)?.into_iter().find_map(|item| match item {
-        PemItem::PrivateKey(key) => Some(key),
-        _ => None,
-    });
-    let private = private.ok_or_else(|| wrong(key, "it holds no PEM private key".into()))?;
-    let der = chain.iter().map(|one| CertificateDer::from(one.der().to_vec())).collect();
-    let parsed = PrivateKeyDer::try_from(private.der().to_vec()).map_err(|text| wrong(key, text.into()))?;
-    CertifiedKey::from_der(der, parsed, &ring::default_provider())
-        .map_err(|error| wrong(key, error.into()))?;
-    Ok(ClientCert::new_with_certs(&chain, private))
-}
-
-fn read_pem(path: &Path) -> Result<Vec<PemItem<'static>>, RegistryError> {
-    let pem = fs::read(path).map_err(|error| wrong(path, error.into()))?;
-    parse_pem(&pem).map(|item| item.map_err(|error| wrong(path, error.into()))).collect()
-}
-
-fn wrong(path: &Path, source: Box<dyn std::error::Error + Send + Sync>) -> RegistryError {
-    RegistryError::File { path: path.to_owned(), what: "certificates", source }
 }
 
 /// Reads a part of a file without moving the file's own position.

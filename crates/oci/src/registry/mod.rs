@@ -11,7 +11,7 @@
 //! request after everything it needs. Requests are authorised as the registry demands (basic or tokens) and sent again
 //! as [`Retry`] says.
 //!
-//! Everything is synchronous. The HTTP library is known to `http.rs` alone.
+//! Everything is synchronous. The HTTP library is known to `http.rs` and `tls.rs` alone.
 
 mod access;
 mod auth;
@@ -34,6 +34,8 @@ mod retry;
 mod rules;
 mod sink;
 mod source;
+mod tls;
+mod trust;
 mod upload;
 mod uploads;
 mod url;

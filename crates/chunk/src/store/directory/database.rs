@@ -8,7 +8,7 @@
 //!   layers    key                                       ─►  id
 //!   became    id │ key                                  ─►  nothing: the same the other way round
 //!   lost      number u32                                ─►  the next number when it was forgotten
-//!   meta      "id", "next"                              ─►  u64
+//!   meta      "id", "next", "partial"                   ─►  u64
 //! ```
 //! A layer's chunks are added in one transaction, in the order of their keys: digests are spread evenly, so every page is
 //! touched once at most. Memory is bounded by the cache, whatever the size of the database.
@@ -114,7 +114,7 @@ fn builder() -> Builder {
 }
 
 /// Makes an empty index as `new`, and gives it its name. Where two do so at a time, the first one counts.
-fn make(path: &Path, new: &Path) -> Result<(), StoreError> {
+fn make(path: &Path, new: &Path, is_partial: bool) -> Result<(), StoreError> {
     let database = Some(Arc::new(Handle::ForWriting(builder().create(new).map_err(failed)?)));
     let (database, classes) = (Mutex::new(database), Mutex::default());
     let index = Database { path: new.to_owned(), database, classes };
@@ -122,6 +122,7 @@ fn make(path: &Path, new: &Path) -> Result<(), StoreError> {
         let mut meta = transaction.open_table(META).map_err(failed)?;
         // Random by what the operating system seeds hash maps with.
         meta.insert("id", RandomState::new().hash_one(path)).map_err(failed)?;
+        meta.insert("partial", u64::from(is_partial)).map_err(failed)?;
         Ok(())
     })?;
     drop(index);
@@ -132,16 +133,18 @@ fn make(path: &Path, new: &Path) -> Result<(), StoreError> {
 }
 
 impl Database {
-    /// Opens the index at `path`. If it is not there it is made, complete in the directory `unfinished` before it has its
-    /// name: a process that is killed meanwhile leaves nothing that others would take for an index.
-    pub fn open(path: &Path, unfinished: &Path) -> Result<Self, StoreError> {
-        if !path.exists() {
-            // A name that no other process or thread takes.
-            let new = unfinished.join(format!("index-{:016x}", RandomState::new().hash_one(path)));
-            let made = make(path, &new);
-            let _ = std::fs::remove_file(&new);
-            made.map_err(|error| told(path, error))?;
-        }
+    /// Makes an index at `path`, whole in the directory `unfinished` before it has its name: a process that is killed
+    /// meanwhile leaves nothing that others would take for an index.
+    pub fn make(path: &Path, unfinished: &Path, is_partial: bool) -> Result<(), StoreError> {
+        // A name that no other process or thread takes.
+        let new = unfinished.join(format!("index-{:016x}", RandomState::new().hash_one(path)));
+        let made = make(path, &new, is_partial);
+        let _ = std::fs::remove_file(&new);
+        made.map_err(|error| told(path, error))
+    }
+
+    /// Opens the index at `path`.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
         let index = Self { path: path.to_owned(), database: Mutex::default(), classes: Mutex::default() };
         index.run(false, |_| Ok(()))?;
         Ok(index)
@@ -461,7 +464,9 @@ impl Index for Database {
 
     fn clear(&self) -> Result<(), StoreError> {
         self.write(|transaction| {
-            let next = take_number(&mut transaction.open_table(META).map_err(failed)?)?;
+            let mut meta = transaction.open_table(META).map_err(failed)?;
+            let next = take_number(&mut meta)?;
+            meta.insert("partial", 1).map_err(failed)?;
             {
                 let blobs = transaction.open_table(BLOBS).map_err(failed)?;
                 let mut lost = transaction.open_table(LOST).map_err(failed)?;
@@ -474,6 +479,17 @@ impl Index for Database {
             transaction.delete_table(NUMBERS).map_err(failed)?;
             transaction.delete_table(LAYERS).map_err(failed)?;
             transaction.delete_table(BECAME).map_err(failed)?;
+            Ok(())
+        })
+    }
+
+    fn is_partial(&self) -> Result<bool, StoreError> {
+        Ok(self.meta("partial")? == Some(1))
+    }
+
+    fn set_complete(&self) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            transaction.open_table(META).map_err(failed)?.insert("partial", 0).map_err(failed)?;
             Ok(())
         })
     }

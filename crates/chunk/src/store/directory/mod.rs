@@ -87,11 +87,16 @@ impl Directory {
         Ok(Self { dir: dir.to_owned(), session: Arc::new(session), unfinished: AtomicU64::new(0) })
     }
 
-    /// Opens its index.
+    /// Opens its index. One that is not there is made.
     pub fn index(&self) -> Result<Database, StoreError> {
         // What is in the making must not be swept.
         let guard = self.publishing()?;
-        let index = Database::open(&self.dir.join(INDEX), &self.dir.join("unfinished"))?;
+        let path = self.dir.join(INDEX);
+        if !path.exists() {
+            let is_partial = !self.list(ObjectKind::Blob)?.is_empty();
+            Database::make(&path, &self.dir.join("unfinished"), is_partial)?;
+        }
+        let index = Database::open(&path)?;
         drop(guard);
         Ok(index)
     }

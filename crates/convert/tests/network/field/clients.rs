@@ -111,16 +111,24 @@ fn the_cause_is_said() {
     }
 }
 
-/// Extensions of a self-signed certificate that is also the authority; and a word of the message, or none if it is trusted.
-const CERTIFICATES: &[(&[&str], &str)] = &[
-    (&["basicConstraints=CA:FALSE", "subjectAltName=IP:127.0.0.1"], ""),
-    (&["basicConstraints=CA:FALSE"], "no subjectAltName"),
-    (&["basicConstraints=CA:FALSE", "subjectAltName=DNS:r.example"], "not for 127.0.0.1"),
+/// Whether the server's certificate is the one that is trusted, its extensions, and a word of the message, or none if the
+/// server is trusted.
+type Certified = (bool, &'static [&'static str], &'static str);
+const CERTIFICATES: &[Certified] = &[
+    (true, &["basicConstraints=CA:FALSE", "subjectAltName=IP:127.0.0.1"], ""),
+    (true, &["basicConstraints=CA:FALSE"], "no subjectAltName"),
+    (true, &["basicConstraints=CA:FALSE", "subjectAltName=DNS:r.example"], "not for 127.0.0.1"),
     (
+        true,
         &["basicConstraints=CA:FALSE", "subjectAltName=IP:127.0.0.1", "extendedKeyUsage=clientAuth"],
         "not for servers",
     ),
-    (&["basicConstraints=CA:TRUE", "subjectAltName=IP:127.0.0.1"], "CA:TRUE"),
+    (false, &["basicConstraints=CA:FALSE", "subjectAltName=IP:127.0.0.1"], "another key"),
+    // As plain `openssl req -x509` makes it.
+    (true, &["basicConstraints=critical,CA:TRUE", "subjectAltName=IP:127.0.0.1"], ""),
+    (true, &["basicConstraints=critical,CA:TRUE"], "no subjectAltName"),
+    (true, &["basicConstraints=critical,CA:TRUE", "subjectAltName=DNS:r.example"], "not for 127.0.0.1"),
+    (false, &["basicConstraints=critical,CA:TRUE", "subjectAltName=IP:127.0.0.1"], "CA:TRUE"),
 ];
 
 /// A certificate of an empty configuration, so that the extensions are these alone.
@@ -143,11 +151,17 @@ fn certificates() {
     require!("docker-registry", "openssl");
     let dir = tempfile::tempdir().unwrap();
     let source = layout(dir.path(), 1);
-    for (extensions, words) in CERTIFICATES {
+    let other = dir.path().join("other.pem");
+    fs::rename(&self_signed(dir.path(), CERTIFICATES[0].1)[0], &other).unwrap();
+    for (trusted, extensions, words) in CERTIFICATES {
         let [certificate, key] = self_signed(dir.path(), extensions);
         let registry = Registry::that(Wants { tls: Some((&certificate, &key)), ..Wants::default() });
         let mut command = alone(dir.path());
-        command.args(["to-nydus", "-q", "--no-store", "--dest-ca-file"]).arg(&certificate);
+        command.args(["to-nydus", "-q", "--no-store", "--dest-ca-file"]).arg(if *trusted {
+            &certificate
+        } else {
+            &other
+        });
         let run = end(command.args([&source, &format!("{}/a/b:1", registry.host())]));
         assert_eq!(run.code == Some(0), words.is_empty(), "{extensions:?}: {}", run.stderr);
         assert!(run.stderr.contains(words) && !run.stderr.contains("Error("), "{}", run.stderr);
@@ -159,7 +173,7 @@ fn tls_and_none() {
     require!("docker-registry", "openssl");
     let dir = tempfile::tempdir().unwrap();
     let source = layout(dir.path(), 1);
-    let [certificate, key] = self_signed(dir.path(), CERTIFICATES[0].0);
+    let [certificate, key] = self_signed(dir.path(), CERTIFICATES[0].1);
     let plain = Registry::start();
     let tls = Registry::that(Wants { tls: Some((&certificate, &key)), ..Wants::default() });
     for (registry, flag, words) in
