@@ -19,6 +19,7 @@ use crate::image::find::{self as images, Found, FoundKind};
 use crate::image::locate::find_blob;
 use crate::image::nydus::read_bootstrap;
 use crate::image::referred;
+use crate::kind::Kind;
 use crate::layer::failure::LayerFailure;
 use crate::remembered::{CHUNKS_SECTION, chunk_records};
 use crate::report::{CheckReport, CheckedImage, SCHEMA_VERSION};
@@ -37,7 +38,7 @@ pub fn check(source: &dyn Source, platforms: &PlatformFilter, run: &Run<'_>) -> 
         problems: Vec::new(),
     };
     let survey = images::survey(source, platforms)?;
-    survey.left_out.iter().for_each(|why| run.observer.note(why));
+    survey.left_out.iter().for_each(|entry| run.observer.note(&entry.why));
     for found in survey.found {
         let mut problems = Vec::new();
         report.images.push(checker.check_image(&found, &mut problems)?);
@@ -103,6 +104,10 @@ impl Checker<'_> {
         let config = images::read_config(self.source, manifest)?;
         let image = match read_bootstrap(self.source, manifest) {
             Ok(image) => image,
+            // Of another format, and alone: not looked at rather than wrong.
+            Err(error) if error.kind() == Kind::Source && found.descriptor == *self.source.root() => {
+                return Err(error.into());
+            }
             Err(error) => {
                 problems.push(error.into());
                 return Ok(());

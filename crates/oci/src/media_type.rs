@@ -60,11 +60,11 @@ impl LayerForm {
     /// Reads a layer's media type.
     pub fn of(media_type: &str) -> Self {
         match media_type {
-            OCI_LAYER | OCI_LAYER_GZIP | OCI_LAYER_ZSTD => Self::Tar,
-            DOCKER_LAYER | DOCKER_LAYER_GZIP | DOCKER_LAYER_ZSTD => Self::Tar,
             crate::nydus::BLOB_MEDIA_TYPE => Self::NydusBlob,
-            _ if is_generic(media_type) => Self::Tar,
             _ if media_type.ends_with(ENCRYPTED_SUFFIX) => Self::Encrypted,
+            // Of any compression, also of those that the layer's content is then refused for.
+            _ if media_type.starts_with(OCI_LAYER) || media_type.starts_with(DOCKER_LAYER) => Self::Tar,
+            _ if is_generic(media_type) => Self::Tar,
             _ if media_type.starts_with(OCI_LAYER_NONDISTRIBUTABLE) => Self::Foreign,
             _ if media_type.starts_with(DOCKER_LAYER_FOREIGN) => Self::Foreign,
             _ => Self::Unknown,
@@ -87,7 +87,14 @@ pub fn is_generic(media_type: &str) -> bool {
             | "application/gzip"
             | "application/x-gzip"
             | "application/zstd"
+            | "application/x-bzip2"
+            | "application/x-xz"
+            | "application/x-zstd"
             | "application/x-tar"
+            | "application/x-gtar"
+            | "application/x-tgz"
+            | "application/x-compressed-tar"
+            | "application/x-tar+gzip"
             | "application/tar"
             | "application/tar+gzip"
     )
@@ -109,7 +116,8 @@ mod tests {
             ("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip+encrypted", LayerForm::Encrypted),
             ("application/vnd.oci.image.layer.nydus.blob.v1", LayerForm::NydusBlob),
             ("application/vnd.in-toto+json", LayerForm::Unknown),
-            ("application/vnd.oci.image.layer.v1.tar+xz", LayerForm::Unknown),
+            ("application/vnd.oci.image.layer.v1.tar+xz", LayerForm::Tar),
+            ("application/x-gtar", LayerForm::Tar),
             ("", LayerForm::Tar),
             ("application/octet-stream", LayerForm::Tar),
         ];

@@ -26,13 +26,24 @@ pub enum ImageError {
         why: String,
     },
     /// Nothing of the index is wanted.
-    #[error("no image is for {wanted}; there is {}", if available.is_empty() { "none that says its platform" } else { available })]
+    #[error(
+        "no image is for {wanted}; there is {}{}{left_out}",
+        if available.is_empty() { "none that says its platform" } else { available },
+        if left_out.is_empty() { "" } else { "; " },
+    )]
     NoSuchPlatform {
         /// The platforms asked for.
         wanted: String,
         /// The platforms there are.
         available: String,
+        /// What cannot be used and does not say its platform.
+        left_out: String,
     },
+    /// An index of other things alone.
+    #[error(
+        "the index lists no image, only what belongs to images (attestations, signatures, other artifacts)"
+    )]
+    NoImage,
     /// What there is cannot be used.
     #[error("no image can be used: {left_out}")]
     NothingUsable {
@@ -93,7 +104,7 @@ impl ImageError {
             Self::TooManyPaths { .. } => Kind::Resources,
             Self::Output(error) => ErrorKind::of_io(error).into(),
             Self::TooManyImages => Kind::Resources,
-            Self::NothingUsable { .. } => Kind::Source,
+            Self::NothingUsable { .. } | Self::NoImage => Kind::Source,
             Self::NoSuchPlatform { .. } | Self::NestedIndex { .. } | Self::NotNydus { .. } => Kind::Source,
             Self::NoSuchFile { .. } | Self::NotARegularFile { .. } | Self::NotForTheKernel { .. } => {
                 Kind::Source

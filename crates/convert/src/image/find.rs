@@ -1,6 +1,6 @@
 //! Finding the images behind a reference: one, or those of an index, however nested.
 
-use nydus_convert_oci::image::{EntryKind, check_layers};
+use nydus_convert_oci::image::{EntryKind, UnreadableEntry, check_layers};
 use nydus_convert_oci::{
     self as oci, Config, Descriptor, ErrorKind, Manifest, ManifestKind, Platform, Source,
 };
@@ -110,8 +110,16 @@ pub enum Entry {
     Index(Box<oci::Index>),
     /// An image for another platform.
     Unwanted,
-    /// Something that cannot be used, and why. It spoils itself alone.
-    LeftOut(String),
+    /// Something that cannot be used. It spoils itself alone.
+    LeftOut(Box<LeftOut>),
+}
+
+/// An entry that cannot be used.
+pub struct LeftOut {
+    /// Its platform, where it says one.
+    platform: Option<Platform>,
+    /// What it is, and why it cannot be used.
+    pub why: String,
 }
 
 /// Looks at an entry of an index; of one for another platform nothing is read.
@@ -126,7 +134,7 @@ pub fn look(
         return Ok(Entry::Unwanted);
     }
     match look_inside(source, entry, platforms) {
-        Err(error) if spoils_itself(source, &error) => Ok(Entry::LeftOut(describe(entry, &error))),
+        Err(error) if spoils_itself(source, &error) => Ok(Entry::LeftOut(Box::new(LeftOut::new(entry, &error)))),
         looked => looked,
     }
 }
@@ -175,20 +183,39 @@ fn spoils_itself(source: &dyn Source, error: &ImageError) -> bool {
     }
 }
 
-/// An entry that is left out, and why.
-fn describe(entry: &Descriptor, error: &ImageError) -> String {
-    let platform = entry.platform.as_ref().filter(|platform| platform.is_complete());
-    let platform = platform.map(|platform| format!(" ({platform})")).unwrap_or_default();
-    let mut text = format!("{}{platform} is left out: {error}", entry.digest);
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        let words = cause.to_string();
-        if !text.ends_with(&words) {
-            text = format!("{text}: {words}");
+impl LeftOut {
+    fn new(entry: &Descriptor, error: &ImageError) -> Self {
+        let platform = entry.platform.clone().filter(Platform::is_complete);
+        let of = platform.as_ref().map(|platform| format!(" ({platform})")).unwrap_or_default();
+        let mut why = format!("{}{of} is left out: {error}", entry.digest);
+        let mut next = std::error::Error::source(error);
+        while let Some(cause) = next {
+            let words = cause.to_string();
+            if !why.ends_with(&words) {
+                why = format!("{why}: {words}");
+            }
+            next = cause.source();
         }
-        next = cause.source();
+        Self { platform, why }
     }
-    text
+
+    fn unreadable(entry: &UnreadableEntry) -> Self {
+        let platform = entry.platform.clone().filter(Platform::is_complete);
+        let of = platform.as_ref().map(|platform| format!(" ({platform})")).unwrap_or_default();
+        let why = format!("entry {} of the index{of} is left out: {}", entry.number, entry.reason);
+        Self { platform, why }
+    }
+}
+
+/// The first of these, for an error.
+fn list<'a>(entries: impl IntoIterator<Item = &'a LeftOut>) -> String {
+    let mut entries = entries.into_iter().map(|entry| entry.why.as_str());
+    let shown: Vec<&str> = entries.by_ref().take(SHOWN).collect();
+    let more = match entries.count() {
+        0 => String::new(),
+        more => format!("; {more} more"),
+    };
+    shown.join("; ") + &more
 }
 
 /// The images behind a reference.
@@ -196,8 +223,8 @@ fn describe(entry: &Descriptor, error: &ImageError) -> String {
 pub struct Survey {
     /// Those that are wanted, and what belongs to them, in order.
     pub found: Vec<Found>,
-    /// What cannot be used, and why.
-    pub left_out: Vec<String>,
+    /// What cannot be used.
+    pub left_out: Vec<LeftOut>,
     /// The platforms of all that is listed.
     available: Vec<String>,
     /// Entries that were read, and large indexes for more than one.
@@ -217,9 +244,7 @@ impl Survey {
         platforms: &PlatformFilter,
         depth: usize,
     ) -> Result<(), ImageError> {
-        for entry in &index.unreadable {
-            self.left_out.push(format!("entry {} of the index is left out: {}", entry.number, entry.reason));
-        }
+        self.left_out.extend(index.unreadable.iter().map(LeftOut::unreadable));
         for entry in &index.manifests {
             self.looked_at += 1;
             if self.looked_at > MAX_IMAGES {
@@ -245,10 +270,19 @@ impl Survey {
                     self.looked_at -= 1;
                 }
                 Entry::Unwanted => {}
-                Entry::LeftOut(why) => self.left_out.push(why),
+                Entry::LeftOut(entry) => self.left_out.push(*entry),
             }
         }
         Ok(())
+    }
+
+    /// The platforms of images for other systems than Linux.
+    pub fn labels_not_for_linux(&self) -> impl Iterator<Item = String> {
+        let images = self.found.iter().filter(|found| matches!(found.kind, FoundKind::Oci(_)));
+        let platforms = images.filter_map(|found| found.platform.as_ref());
+        let others =
+            platforms.filter(|platform| platform.is_complete() && platform.normalized().os != "linux");
+        others.map(Platform::to_string)
     }
 
     /// An error if a platform that was asked for is not there, or if nothing is.
@@ -266,16 +300,20 @@ impl Survey {
             return Ok(());
         }
         // Rather why it cannot be used than that it is not there.
-        let is_left_out =
-            |wanted: &Platform| self.left_out.iter().any(|why| why.contains(&format!("({wanted})")));
-        if self.found.is_empty() && missing.is_empty() || missing.iter().any(is_left_out) {
-            let (shown, rest) = self.left_out.split_at(self.left_out.len().min(SHOWN));
-            let more = (!rest.is_empty()).then(|| format!("{} more", rest.len()));
-            let left_out: Vec<&str> = shown.iter().chain(&more).map(String::as_str).collect();
-            return Err(ImageError::NothingUsable { left_out: left_out.join("; ") });
+        if missing.is_empty() {
+            return Err(ImageError::NothingUsable { left_out: list(&self.left_out) });
         }
+        let is_for = |entry: &&LeftOut| {
+            entry.platform.as_ref().is_some_and(|own| missing.iter().any(|wanted| own.matches(wanted)))
+        };
+        let is_for_any = |entry: &&LeftOut| entry.platform.is_none();
+        let of_these = self.left_out.iter().filter(is_for);
+        if of_these.clone().next().is_some() {
+            return Err(ImageError::NothingUsable { left_out: list(of_these) });
+        }
+        let left_out = list(self.left_out.iter().filter(is_for_any));
         let wanted = PlatformFilter::Only(missing).to_string();
-        Err(ImageError::NoSuchPlatform { wanted, available: self.available.join(", ") })
+        Err(ImageError::NoSuchPlatform { wanted, available: self.available.join(", "), left_out })
     }
 }
 
@@ -300,7 +338,7 @@ pub fn survey(source: &dyn Source, platforms: &PlatformFilter) -> Result<Survey,
 pub fn find_one(source: &dyn Source, platform: Option<&Platform>) -> Result<Found, ImageError> {
     let filter =
         platform.map_or(PlatformFilter::All, |platform| PlatformFilter::Only(vec![platform.clone()]));
-    let Survey { found: mut all, available, .. } = survey(source, &filter)?;
+    let Survey { found: mut all, available, left_out, .. } = survey(source, &filter)?;
     all.retain(|found| !matches!(found.kind, FoundKind::Other));
     let own = Platform::new("linux", std::env::consts::ARCH);
     if all.len() > 1 && platform.is_none() {
@@ -311,7 +349,12 @@ pub fn find_one(source: &dyn Source, platform: Option<&Platform>) -> Result<Foun
         all.retain(|found| matches!(found.kind, FoundKind::Nydus(_)));
     }
     let wanted = platform.unwrap_or(&own).to_string();
-    all.into_iter().next().ok_or(ImageError::NoSuchPlatform { wanted, available: available.join(", ") })
+    let left_out = list(&left_out);
+    all.into_iter().next().ok_or(ImageError::NoSuchPlatform {
+        wanted,
+        available: available.join(", "),
+        left_out,
+    })
 }
 
 /// Whether Nydus images are behind a source: `None` if there is no image at all. Of an index its entries say so, or its first images.

@@ -51,7 +51,7 @@ pub fn inspect(source: &dyn Source, options: &InspectOptions) -> Result<Inspecti
         image: source.name().to_string(),
         reference: source.name().pinned(root.digest),
         media_type: root.media_type.clone(),
-        left_out,
+        left_out: left_out.into_iter().map(|entry| entry.why).collect(),
         images: found.iter().map(|found| describe(source, found, options)).collect::<Result<_, _>>()?,
     })
 }

@@ -51,7 +51,12 @@ pub fn to_nydus(
     let reuse = Reuse::new(options, run)?;
     let layers = layer_run(source, sink.as_ref(), reuse.as_ref(), options, run);
     // What is not there is better said before anything is converted.
-    images::survey(source, &options.platforms)?.left_out.iter().for_each(|why| run.observer.note(why));
+    let survey = images::survey(source, &options.platforms)?;
+    survey.left_out.iter().for_each(|entry| run.observer.note(&entry.why));
+    survey.labels_not_for_linux().for_each(|label| {
+        run.observer
+            .note(&format!("{label}: only Linux mounts Nydus images; its files are converted all the same"));
+    });
     let mut conversion = Conversion::new(layers, options);
     let root = conversion.convert(source.root(), 0)?;
     let found = conversion.finish()?;
@@ -185,8 +190,7 @@ impl<'a> Conversion<'a> {
     fn finish(self) -> Result<Made, Error> {
         let Self { made, options, run, .. } = self;
         if !made.images.iter().any(|image| image.action != Action::Carried) {
-            let wanted = options.platforms.to_string();
-            return Err(Error::from(ImageError::NoSuchPlatform { wanted, available: String::new() }));
+            return Err(Error::from(ImageError::NoImage));
         }
         if options.fidelity == Fidelity::Strict && !made.losses.is_empty() {
             return Err(Error::NotFaithful { losses: made.losses });

@@ -46,7 +46,10 @@ pub fn to_oci(
     let shared = run;
     let run =
         Run { source, sink: sink.as_ref(), options, resources: *resources, pool, observer: *observer, stop };
-    images::survey(source, &options.platforms)?.left_out.iter().for_each(|why| shared.observer.note(why));
+    images::survey(source, &options.platforms)?
+        .left_out
+        .iter()
+        .for_each(|entry| shared.observer.note(&entry.why));
     let mut restoring = Restoring { run: &run, images: Vec::new() };
     let restored = restoring.restore(source.root(), source.name(), 0)?;
     let images = restoring.images;

@@ -20,6 +20,8 @@ const MAX_MEMBERS: u64 = 200_000;
 const MAX_NAMES: u64 = 32 << 20;
 /// Bytes of the records in front of an entry: names and sizes that a header has no room for.
 const MAX_RECORDS: u64 = 64 << 10;
+/// Bytes of two files that are compared at a time.
+const PART: usize = 64 << 10;
 /// Links that are followed from one to the next.
 const MAX_LINKS: usize = 8;
 
@@ -172,13 +174,55 @@ impl Scan<'_> {
                     self.within(names, MAX_NAMES, "bytes of names")?;
                     let member = member(header.kind, &path, &link.unwrap_or(header.link), (start, size));
                     if let (Some(name), Some(member)) = (normal(&path), member) {
-                        members.entry(name).and_modify(|known| *known = Member::Twice).or_insert(member);
+                        self.add(&mut members, name, member)?;
                     }
                 }
             }
             at = end.next_multiple_of(BLOCK as u64);
         }
         Ok(members)
+    }
+
+    /// A name that comes again must be the same again: which of two an engine takes depends on the engine.
+    fn add(
+        &self,
+        members: &mut BTreeMap<Vec<u8>, Member>,
+        name: Vec<u8>,
+        member: Member,
+    ) -> Result<(), Error> {
+        let member = match (members.get(&name), member) {
+            (Some(known), member) if !self.are_equal(known, &member)? => Member::Twice,
+            (_, member) => member,
+        };
+        members.insert(name, member);
+        Ok(())
+    }
+
+    fn are_equal(&self, one: &Member, other: &Member) -> Result<bool, Error> {
+        match (one, other) {
+            (Member::Link(one), Member::Link(other)) => Ok(one == other),
+            (Member::File { start, size }, Member::File { start: again, size: as_much })
+                if size == as_much =>
+            {
+                Ok(self.same_bytes(*start, *again, *size).map_err(io_error("read", self.path))?)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn same_bytes(&self, one: u64, other: u64, size: u64) -> io::Result<bool> {
+        let mut parts = [vec![0; PART], vec![0; PART]];
+        for at in (0..size).step_by(PART) {
+            let length = (size - at).min(PART as u64) as usize;
+            for (part, start) in parts.iter_mut().zip([one, other]) {
+                part.truncate(length);
+                self.whole.read_exact_at(part, start + at)?;
+            }
+            if parts[0] != parts[1] {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The header at `at`; none at the end of the archive, whether marked or not.

@@ -111,7 +111,7 @@ pub enum ArchiveError {
         digest: Digest,
     },
     /// Two files of one name: readers do not agree on which one counts.
-    #[error("{} has two files \"{name}\"", path.display())]
+    #[error("{} has two files \"{name}\" with different content", path.display())]
     Twice {
         /// The archive.
         path: PathBuf,

@@ -38,10 +38,12 @@ pub struct Index {
 const MAX_UNREADABLE: usize = 100;
 
 /// An entry of an index that is no descriptor.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct UnreadableEntry {
     /// Its place, from 1.
     pub number: usize,
+    /// Its platform, where that can be read.
+    pub platform: Option<Platform>,
     /// What is wrong with it.
     pub reason: String,
 }
@@ -111,10 +113,13 @@ impl Index {
         // An entry takes far more memory than the two bytes that junk may have.
         let (mut manifests, mut unreadable) = (Vec::new(), Vec::new());
         for (number, entry) in (1..).zip(entries) {
-            match serde_json::from_value(entry) {
+            match Descriptor::deserialize(&entry) {
                 Ok(entry) => manifests.push(entry),
                 Err(error) if unreadable.len() == MAX_UNREADABLE => return Err(error),
-                Err(error) => unreadable.push(UnreadableEntry { number, reason: error.to_string() }),
+                Err(error) => {
+                    let platform = entry.get("platform").and_then(|value| Platform::deserialize(value).ok());
+                    unreadable.push(UnreadableEntry { number, platform, reason: error.to_string() });
+                }
             }
         }
         Ok(Self { format, artifact_type, manifests, unreadable, subject, annotations, other })

@@ -68,7 +68,7 @@ impl fmt::Display for LayerAt {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum UnsupportedImage {
     /// Not an image.
-    #[error("it is an artifact of type \"{artifact_type}\", not a container image")]
+    #[error("it is an artifact of type \"{artifact_type}\"{}, not a container image", what_is(artifact_type))]
     Artifact {
         /// What it is.
         artifact_type: String,
@@ -87,6 +87,29 @@ pub enum UnsupportedImage {
     /// A layer that is not known.
     #[error("{layer} has the media type \"{media_type}\", which is no image layer", layer = .0, media_type = .0.media_type)]
     UnknownLayer(LayerAt),
+}
+
+/// What is known of artifacts by the beginning of their type.
+const ARTIFACTS: &[(&str, &str)] = &[
+    ("application/vnd.amazon.soci", "a SOCI index; convert the image that it is for"),
+    ("application/vnd.buildkit.cacheconfig", "a build cache of BuildKit"),
+    ("application/vnd.cncf.helm", "a Helm chart"),
+    ("application/vnd.cncf.model", "a model"),
+    ("application/vnd.docker.ai", "a model"),
+    ("application/vnd.docker.plugin", "a plugin of Docker"),
+    ("application/vnd.dev.cosign", "a signature"),
+    ("application/vnd.dev.sigstore", "a signature"),
+    ("application/vnd.cncf.notary", "a signature"),
+    ("application/vnd.in-toto", "an attestation"),
+    ("application/vnd.ollama", "a model"),
+    ("application/vnd.wasm", "a WebAssembly module"),
+    ("application/vnd.module.wasm", "a WebAssembly module"),
+];
+
+/// In brackets, what is known of artifacts of a type.
+fn what_is(artifact_type: &str) -> String {
+    let known = ARTIFACTS.iter().find(|(beginning, _)| artifact_type.starts_with(beginning));
+    known.map(|(_, what)| format!(" ({what})")).unwrap_or_default()
 }
 
 impl ManifestKind {

@@ -24,13 +24,13 @@ fn config(layers: &[usize]) -> String {
 
 /// The members of an archive: names with `C` for the config of the layers that are listed, `L0`, `L1`, … for layers, `->NAME` for
 /// links, `=>NAME` for hard links; what `manifest.json` says; what is asked for, and the files that the image then shows, or what the
-/// error says.
+/// code and the words of the error are.
 struct Archive {
     report: &'static str,
     members: &'static [(&'static str, &'static str)],
     manifest: &'static str,
     name: &'static str,
-    shows: Result<&'static str, &'static str>,
+    shows: Result<&'static str, (i32, &'static str)>,
 }
 
 const ARCHIVES: &[Archive] = &[
@@ -86,28 +86,42 @@ const ARCHIVES: &[Archive] = &[
         members: &[("c.json", "C0"), ("d.json", "C1"), ("l.tar", "L0"), ("m.tar", "L1")],
         manifest: r#"[{"Config": "c.json", "RepoTags": ["app:1"], "Layers": ["l.tar"]}, {"Config": "d.json", "Layers": ["m.tar"]}]"#,
         name: "",
-        shows: Err("app:1, @1"),
+        shows: Err((4, "app:1, @1")),
     },
     Archive {
         report: "a name that is not there",
         members: &[("c.json", "C0"), ("l.tar", "L0")],
         manifest: r#"[{"Config": "c.json", "RepoTags": ["app:1"], "Layers": ["l.tar"]}]"#,
         name: ":app:2",
-        shows: Err("app:1"),
+        shows: Err((4, "app:1")),
     },
     Archive {
         report: "a layer that is elsewhere",
         members: &[("c.json", "C0"), ("l.tar", "L0")],
         manifest: r#"[{"Config": "c.json", "Layers": ["../l.tar"]}]"#,
         name: "",
-        shows: Err("has no file \"../l.tar\""),
+        shows: Err((4, "has no file \"../l.tar\"")),
+    },
+    Archive {
+        report: "members twice, with equal bytes",
+        members: &[("c.json", "C0"), ("l.tar", "L0"), ("c.json", "C0"), ("./l.tar", "L0")],
+        manifest: r#"[{"Config": "c.json", "Layers": ["l.tar"]}]"#,
+        name: "",
+        shows: Ok("/file-0"),
+    },
+    Archive {
+        report: "a member twice, with other bytes",
+        members: &[("c.json", "C0"), ("l.tar", "L0"), ("l.tar", "L1")],
+        manifest: r#"[{"Config": "c.json", "Layers": ["l.tar"]}]"#,
+        name: "",
+        shows: Err((3, "has two files \"l.tar\" with different content")),
     },
     Archive {
         report: "docker before 1.10",
         members: &[("repositories", "{}")],
         manifest: "",
         name: "",
-        shows: Err("manifest.json"),
+        shows: Err((4, "manifest.json")),
     },
 ];
 
@@ -154,8 +168,8 @@ fn of_docker_save() {
                     .collect();
                 assert_eq!(paths.join(" "), files, "{}", archive.report);
             }
-            Err(words) => {
-                assert_eq!(converted.code, Some(4), "{}: {}", archive.report, converted.stderr);
+            Err((code, words)) => {
+                assert_eq!(converted.code, Some(code), "{}: {}", archive.report, converted.stderr);
                 assert!(converted.stderr.contains(words), "{}: {}", archive.report, converted.stderr);
             }
         }

@@ -81,6 +81,8 @@ fn good_one_converts(report: &str, layout: &Layout, says: &str) {
     }
     let wanted = convert(&source, &dir.path().join("wanted"), &["--platform", "linux/arm64"]);
     assert_eq!(wanted.code, Some(4), "{report}: {}", wanted.stderr);
+    // Not only that there is none.
+    assert!(wanted.stderr.contains(says), "{report}: {}", wanted.stderr);
 }
 
 #[test]
@@ -158,6 +160,18 @@ fn types_come_from_content() {
             let media_type = Some("application/vnd.oci.image.layer.v1.tar+gzip".to_owned());
             let layer = Layer::new(Tar::new().file("a", "1").finish());
             Image::of([Layer { compression: zstd, media_type, ..layer }])
+        }),
+        ("layers of other compressions", {
+            let layer = |media_type: &str, name| Layer {
+                media_type: Some(format!("application/{media_type}")),
+                ..Layer::new(Tar::new().file(name, "1").finish())
+            };
+            Image::of([
+                layer("vnd.oci.image.layer.v1.tar+xz", "a"),
+                layer("vnd.oci.image.layer.v1.tar+bzip2", "b"),
+                layer("vnd.docker.image.rootfs.diff.tar", "c"),
+                layer("x-gtar", "d"),
+            ])
         }),
         ("a layer of no type", {
             let layer = Layer::new(Tar::new().file("a", "1").finish());

@@ -61,19 +61,43 @@ fn with_bootstrap(version: &str) -> Image {
 
 #[test]
 fn images_that_are_others() {
-    let artifact: Value = json!({
-        "artifactType": "application/vnd.cncf.model.manifest.v1+json",
-        "config": { "mediaType": "application/vnd.cncf.model.config.v1+json" },
-    });
-    let cases: [(&str, &str, Image, &str); 4] = [
+    let artifact = |artifact_type: &str, config: &str| {
+        let patch: Value = json!({ "artifactType": artifact_type, "config": { "mediaType": config } });
+        Image { manifest_patch: Some(patch), ..Image::of([Layer::new(tar())]) }
+    };
+    let cases: [(&str, &str, Image, &str); 7] = [
         ("Nydus v3", "to-oci", with_bootstrap("7"), "Nydus v3 (RAFS v7)"),
         ("Nydus v3 that says 6", "to-oci", with_bootstrap("6"), "Nydus v3 (RAFS v7)"),
         ("Nydus v3, looked into", "check", with_bootstrap("7"), "Nydus v3 (RAFS v7)"),
         (
             "a model",
             "to-nydus",
-            Image { manifest_patch: Some(artifact), ..Image::of([Layer::new(tar())]) },
-            "an artifact of type \"application/vnd.cncf.model.manifest.v1+json\"",
+            artifact(
+                "application/vnd.cncf.model.manifest.v1+json",
+                "application/vnd.cncf.model.config.v1+json",
+            ),
+            "\"application/vnd.cncf.model.manifest.v1+json\" (a model)",
+        ),
+        (
+            "a SOCI index",
+            "to-nydus",
+            artifact("application/vnd.amazon.soci.index.v1+json", "application/vnd.oci.empty.v1+json"),
+            "convert the image that it is for",
+        ),
+        (
+            "an Ollama model has the config of an image",
+            "to-nydus",
+            Image::of([Layer {
+                media_type: Some("application/vnd.ollama.image.model".to_owned()),
+                ..Layer::new(tar())
+            }]),
+            "\"application/vnd.ollama.image.model\" (a model)",
+        ),
+        (
+            "something else",
+            "to-nydus",
+            artifact("application/vnd.example", "application/vnd.oci.empty.v1+json"),
+            "an artifact of type \"application/vnd.example\"",
         ),
     ];
     let dir = tempdir().unwrap();
@@ -83,8 +107,21 @@ fn images_that_are_others() {
         let mut args = vec![verb.to_owned(), "-q".to_owned(), latest(&source)];
         args.extend((verb != "check").then(|| latest(&target)));
         let refused = run(args);
-        let code = if verb == "check" { 3 } else { 4 };
-        assert_eq!(refused.code, Some(code), "{name}: {}", refused.stderr);
+        assert_eq!(refused.code, Some(4), "{name}: {}", refused.stderr);
         assert!(refused.stderr.contains(words), "{name}: {}", refused.stderr);
+    }
+}
+
+/// Images of other systems are files like any others, and nobody mounts them.
+#[test]
+fn images_that_nothing_mounts() {
+    let dir = tempdir().unwrap();
+    for (os, is_noted) in [("linux", false), ("windows", true), ("freebsd", true), ("Linux", false)] {
+        let [source, target] = ["source", "target"].map(|end| dir.path().join(format!("{os}-{end}")));
+        let image = Image { config_patch: Some(json!({ "os": os })), ..Image::of([Layer::new(tar())]) };
+        Layout { images: vec![image], ..Layout::default() }.write(&source);
+        let run = run(["to-nydus", &latest(&source), &latest(&target)]);
+        assert_eq!(run.code, Some(0), "{os}: {}", run.stderr);
+        assert_eq!(run.stderr.contains("only Linux mounts Nydus images"), is_noted, "{os}: {}", run.stderr);
     }
 }
