@@ -134,7 +134,9 @@ pub fn look(
         return Ok(Entry::Unwanted);
     }
     match look_inside(source, entry, platforms) {
-        Err(error) if spoils_itself(source, &error) => Ok(Entry::LeftOut(Box::new(LeftOut::new(entry, &error)))),
+        Err(error) if spoils_itself(source, &error) => {
+            Ok(Entry::LeftOut(Box::new(LeftOut::new(entry, &error))))
+        }
         looked => looked,
     }
 }

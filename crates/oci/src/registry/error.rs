@@ -1,14 +1,18 @@
 //! What goes wrong with registries, in the words of the user's question.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::Deserialize;
+use serde_json::Value;
 use thiserror::Error;
 
 use crate::ErrorKind;
 use crate::digest::Digest;
+use crate::media_type;
 
 /// Why a registry did not do what was asked.
 #[derive(Debug, Error)]
@@ -45,6 +49,14 @@ pub enum RegistryError {
         status: u16,
         /// The registry's words, escaped.
         detail: Option<String>,
+    },
+    /// A manifest with something that not every registry takes was refused.
+    #[error("the registry may take no manifest with {unusual}")]
+    Manifest {
+        /// What it has.
+        unusual: Unusual,
+        /// The registry's answer.
+        source: Box<RegistryError>,
     },
     /// No answer, after all retries where a retry may help.
     #[error("{request} of {host} failed")]
@@ -128,6 +140,55 @@ pub enum RegistryError {
     Closed,
 }
 
+/// What a manifest may have that not every registry takes: old ones, and those with a list of types that they allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unusual {
+    /// It refers to another manifest.
+    Subject,
+    /// It, or an entry of an index, has an artifact type.
+    ArtifactType,
+    /// Its config has another type than that of images.
+    ConfigType,
+}
+
+impl fmt::Display for Unusual {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Subject => "a subject",
+            Self::ArtifactType => "an artifact type",
+            Self::ConfigType => "a config that is not of an image's type",
+        })
+    }
+}
+
+impl Unusual {
+    /// What is most likely the reason that a registry refuses a manifest.
+    pub(super) fn of(manifest: &[u8]) -> Option<Self> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Fields {
+            subject: Option<Value>,
+            artifact_type: Option<Value>,
+            config: Option<Value>,
+            #[serde(default)]
+            manifests: Vec<Value>,
+        }
+        let fields: Fields = serde_json::from_slice(manifest).ok()?;
+        let config_type = fields.config.as_ref().and_then(|config| config["mediaType"].as_str());
+        if fields.subject.is_some() {
+            Some(Self::Subject)
+        } else if fields.artifact_type.is_some()
+            || fields.manifests.iter().any(|entry| entry.get("artifactType").is_some())
+        {
+            Some(Self::ArtifactType)
+        } else {
+            config_type
+                .filter(|of| ![media_type::OCI_CONFIG, media_type::DOCKER_CONFIG].contains(of))
+                .map(|_| Self::ConfigType)
+        }
+    }
+}
+
 impl RegistryError {
     /// What sort of failure this is.
     pub fn kind(&self) -> ErrorKind {
@@ -135,6 +196,7 @@ impl RegistryError {
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::Denied { .. } | Self::Helper { .. } | Self::Blocked { .. } => ErrorKind::Access,
             Self::Mirrors { source, .. } => source.kind(),
+            Self::Manifest { source, .. } => source.kind(),
             Self::Push(source) => source.kind(),
             Self::Status { .. } | Self::Transport { .. } | Self::Protocol { .. } | Self::Corrupt { .. } => {
                 ErrorKind::Network

@@ -41,7 +41,7 @@ mod uploads;
 mod url;
 
 pub use credentials::Credentials;
-pub use error::RegistryError;
+pub use error::{RegistryError, Unusual};
 pub use login::Login;
 pub use options::RegistryOptions;
 pub use retry::Retry;

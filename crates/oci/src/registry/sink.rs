@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::access;
 use super::client::{Client, Tried};
-use super::error::RegistryError;
+use super::error::{RegistryError, Unusual};
 use super::http::{Payload, Request};
 use super::options::RegistryOptions;
 use super::rules::Rules;
@@ -93,7 +93,7 @@ impl RegistrySink {
         let has_subject = client.retrying(|| {
             let answer = client.once(&request)?;
             if !matches!(answer.status(), 200..=202) {
-                return Err(refused(client.status(&request, answer)));
+                return Err(refused(client.status(&request, answer), bytes));
             }
             let has_subject = answer.header("oci-subject").is_some();
             let stored = answer.header("docker-content-digest").map(str::to_owned);
@@ -112,12 +112,18 @@ impl RegistrySink {
 
 /// Whether a manifest may be taken at the next try. A registry that keeps its links in files calls a digest invalid when it
 /// reads a link that another push of the same content is just writing; that passes.
-fn refused(error: RegistryError) -> Tried {
+fn refused(error: RegistryError, manifest: &[u8]) -> Tried {
     match &error {
         RegistryError::Status { status: 400, detail: Some(detail), .. }
             if detail.starts_with("DIGEST_INVALID") =>
         {
             Tried::Again(error, None)
+        }
+        RegistryError::Status { status: 400 | 405 | 406 | 415 | 422 | 501, .. } => {
+            Tried::Failed(match Unusual::of(manifest) {
+                Some(unusual) => RegistryError::Manifest { unusual, source: Box::new(error) },
+                None => error,
+            })
         }
         _ => Tried::Failed(error),
     }

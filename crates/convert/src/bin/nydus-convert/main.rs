@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod drop_in;
 mod ends;
+mod hints;
 mod layer;
 mod lower;
 mod mount;
@@ -99,7 +100,8 @@ fn one_line(error: &anyhow::Error) -> String {
             parts.push(text);
         }
     }
-    parts.join(": ")
+    let hint = error.downcast_ref::<Error>().and_then(hints::hint);
+    parts.join(": ") + &hint.map(|hint| format!(" ({hint})")).unwrap_or_default()
 }
 
 /// The exit codes of `docs/cli.md`.

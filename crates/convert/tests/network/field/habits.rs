@@ -10,7 +10,7 @@ use nydus_convert::oci::{
 };
 use tempfile::tempdir;
 
-use crate::support::cli::json_root;
+use crate::support::cli::{json_root, latest, run};
 use crate::support::library::chain;
 use crate::support::mock::{Answer, Habit, Mock, Request, Shared};
 use crate::support::oci::{Compression, Layer, Layout};
@@ -153,6 +153,14 @@ const HABITS: &[(&str, Habit)] = &[
     ("a static server's types", |r, s| {
         r.is("GET", "/manifests/").then(|| s.obey(r).with("Content-Type", "binary/octet-stream"))
     }),
+    ("skopeo#2057: Docker's types for all", |r, s| {
+        let docker = "application/vnd.docker.distribution.manifest.v2+json";
+        r.is("GET", "/manifests/").then(|| s.obey(r).with("Content-Type", docker))
+    }),
+    ("OCI's type for all", |r, s| {
+        let oci = "application/vnd.oci.image.manifest.v1+json";
+        r.is("GET", "/manifests/").then(|| s.obey(r).with("Content-Type", oci))
+    }),
     ("types of pages", |r, s| {
         r.is("GET", "/manifests/").then(|| s.obey(r).with("Content-Type", "text/html; charset=utf-8"))
     }),
@@ -224,4 +232,43 @@ fn of_registries() {
         }
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// What a registry takes no manifest with, the options, and the words of the error.
+const ALLOW_LISTS: &[(&str, &[&str], &str)] = &[
+    ("\"subject\"", &["--referrer"], "with a subject"),
+    ("\"artifactType\"", &["--index", "with-oci"], "with an artifact type"),
+    ("vnd.nydus.image.config", &["--index", "with-oci"], "with a config that is not of an image's type"),
+];
+
+fn allows(request: &Request, without: &str) -> Option<Answer> {
+    let body = String::from_utf8_lossy(&request.body);
+    let refused = r#"{"errors":[{"code":"MANIFEST_INVALID","message":"not allowed"}]}"#;
+    (request.is("PUT", "/manifests/") && body.contains(without))
+        .then(|| Answer::of(if without.contains("subject") { 405 } else { 400 }).saying(refused))
+}
+
+#[test]
+fn allow_lists() {
+    let dir = tempdir().unwrap();
+    let layout = dir.path().join("layout");
+    Layout::of([Layer::new(Tar::new().file("a", "b").finish())]).write(&layout);
+    let habits: [Habit; 3] = [
+        |r, _| allows(r, ALLOW_LISTS[0].0),
+        |r, _| allows(r, ALLOW_LISTS[1].0),
+        |r, _| allows(r, ALLOW_LISTS[2].0),
+    ];
+    for (habit, (without, options, words)) in habits.into_iter().zip(ALLOW_LISTS) {
+        let mock = Mock::start(habit);
+        let target = format!("{}/app:1", mock.host());
+        let to_nydus = ["to-nydus", "-q", "--no-store", &latest(&layout), &target];
+        let refused = run(to_nydus.iter().chain(options.iter()).copied());
+        assert_eq!(refused.code, Some(6), "{without}: {}", refused.stderr);
+        for words in [words, "MANIFEST_INVALID: not allowed", &format!("leave out {}", options.join(" "))[..]]
+        {
+            assert!(refused.stderr.contains(words), "{without}: {}", refused.stderr);
+        }
+        let taken = run(to_nydus);
+        assert_eq!(taken.code, Some(0), "{without}: {}", taken.stderr);
+    }
 }
