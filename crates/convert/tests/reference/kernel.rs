@@ -1,12 +1,14 @@
 //! Images that the kernel mounts by itself: the printed command is run, and the tree is compared.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::cli::{convert, extract_bootstrap, latest, ok, run};
 use crate::support::nydusd::Nydusd;
+use crate::support::oci::{Layer, Layout};
+use crate::support::tars::Tar;
 use crate::support::tools::Tool;
 use crate::support::tree::{Ignore, Tree};
 use crate::support::umoci;
@@ -131,6 +133,33 @@ fn the_kernel_mounts_tars() {
     for chunk_size in ["4KiB", "1MiB", "16MiB"] {
         mount_and_compare(&source, &["--tarfs", "--chunk-size", chunk_size], EMPTY_XATTR);
     }
+}
+
+/// Times before 1970 and after 2106 are the tar's, by the kernel and by the daemon.
+#[test]
+fn times_are_kept() {
+    crate::support::require!("nydus-image", "nydusd", "losetup", "root");
+    if !has_erofs() {
+        return;
+    }
+    let times: [i64; 5] = [-1, -86_400, -5_000_000_000, 1 << 31, 5_000_000_000];
+    let mut tar = Tar::new();
+    for time in times {
+        tar = tar.pax(&[("mtime", time.to_string().as_bytes())]).file(&format!("at{time}"), "content");
+    }
+    let dir = tempdir().unwrap();
+    let (source, nydus) = (dir.path().join("source"), dir.path().join("nydus"));
+    Layout::of([Layer::new(tar.finish())]).write(&source);
+    let report = convert(&source, &nydus, &["--kernel-mountable"]);
+    let digest = report["digest"].as_str().unwrap();
+    let bootstrap = extract_bootstrap(&nydus, digest, &dir.path().join("image.boot"));
+    let mounted = Mounted::new(&nydus);
+    let daemon = Nydusd::mount(&bootstrap, &nydus.join("blobs/sha256")).unwrap();
+    for root in [mounted.root(), daemon.root()] {
+        let of = |time: &i64| fs::metadata(root.join(format!("at{time}"))).unwrap().mtime();
+        assert_eq!(times.each_ref().map(of), times, "{}", root.display());
+    }
+    assert!(daemon.unmount().success());
 }
 
 #[test]
