@@ -1,10 +1,12 @@
 //! What a target's name holds is not replaced by mistake: its own source, or an image of the other kind.
 
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use tempfile::tempdir;
 
-use crate::support::cli::{Run, json_root, latest, run};
+use crate::support::cli::{Run, latest, run};
 use crate::support::oci::{Compression, Layer, Layout};
 use crate::support::tars::Tar;
 
@@ -28,9 +30,35 @@ const RUNS: &[(&[&str], &str, &str, Option<&str>)] = &[
     (&["to-oci"], "nydus", "back", None),
     (&["to-oci"], "nydus", "back", None),
     (&["to-oci"], "nydus", "other", None),
+    // A link, archives, an index.
+    (&["to-nydus"], "oci", "link", Some("is the source and the target")),
+    (&["to-nydus"], "other", "link", Some("holds an OCI image")),
+    (&["to-nydus"], "oci", "nydus.tar", None),
+    (&["to-nydus"], "other", "nydus.tar", None),
+    (&["to-oci"], "nydus.tar", "nydus.tar", Some("is the source and the target")),
+    (&["to-oci"], "oci", "nydus.tar", Some("holds a Nydus image")),
+    (&["to-oci"], "nydus", "oci.tar", None),
+    (&["to-nydus"], "oci", "oci.tar", Some("holds an OCI image")),
+    (&["to-nydus", "--index", "with-oci"], "oci", "both", None),
+    (&["to-oci"], "both", "oci", None),
+    (&["to-oci"], "nydus", "both", Some("holds a Nydus image")),
     (&["to-oci", "--force"], "nydus", "nydus", None),
     (&["to-nydus", "--force"], "oci", "oci", None),
 ];
+
+/// The image at `path`: an archive by its name, else a layout.
+fn reference(path: &Path) -> String {
+    match path.extension() {
+        Some(_) => format!("oci-archive:{}:latest", path.display()),
+        None => latest(path),
+    }
+}
+
+/// What is there, whole.
+fn held(path: &Path) -> Option<Vec<u8>> {
+    let file = if path.is_dir() { path.join("index.json") } else { path.to_owned() };
+    fs::read(file).ok()
+}
 
 #[test]
 fn opposites_and_sources() {
@@ -38,9 +66,10 @@ fn opposites_and_sources() {
     let at = |name: &str| dir.path().join(name);
     layout(&at("oci"), "one");
     layout(&at("other"), "two");
+    symlink(at("oci"), at("link")).unwrap();
     for (verb, source, target, refused) in RUNS {
-        let held = at(target).exists().then(|| json_root(&at(target)));
-        let names = [latest(&at(source)), latest(&at(target))];
+        let before = held(&at(target));
+        let names = [reference(&at(source)), reference(&at(target))];
         let Run { code, stderr, .. } = run(verb.iter().map(|arg| (*arg).to_owned()).chain(names));
         let what = format!("{verb:?} {source} {target}: {stderr}");
         match refused {
@@ -48,7 +77,7 @@ fn opposites_and_sources() {
             Some(words) => {
                 assert_eq!(code, Some(2), "{what}");
                 assert!(stderr.contains(words) && stderr.contains("--force"), "{what}");
-                assert_eq!(held, Some(json_root(&at(target))), "{what}");
+                assert_eq!(before, held(&at(target)), "{what}");
             }
         }
     }

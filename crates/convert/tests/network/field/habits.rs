@@ -272,3 +272,38 @@ fn allow_lists() {
         assert_eq!(taken.code, Some(0), "{without}: {}", taken.stderr);
     }
 }
+
+/// What a tag holds is not replaced by mistake.
+#[test]
+fn tags_are_not_replaced_by_their_opposites() {
+    let dir = tempdir().unwrap();
+    let layout = dir.path().join("layout");
+    let layer = Layer::new(Tar::new().file("a", "b").finish());
+    Layout::of([Layer { compression: Compression::None, ..layer }]).write(&layout);
+    let mock = Mock::start(|_, _| None);
+    let at = |tag: &str| format!("{}/app:{tag}", mock.host());
+    for (verb, source, target, refused) in [
+        ("to-nydus", latest(&layout), at("nydus"), None),
+        ("to-nydus", latest(&layout), at("nydus"), None),
+        ("to-oci", at("nydus"), at("oci"), None),
+        ("to-oci", at("nydus"), at("nydus"), Some("is the source and the target")),
+        ("to-nydus", at("oci"), at("oci"), Some("is the source and the target")),
+        ("to-nydus", latest(&layout), at("oci"), Some("holds an OCI image")),
+        ("to-oci", at("oci"), at("nydus"), Some("holds a Nydus image")),
+    ] {
+        let before = mock.state().manifests.clone();
+        let run = run([verb, "-q", &source, &target]
+            .into_iter()
+            .chain((verb == "to-nydus").then_some("--no-store")));
+        assert_eq!(
+            run.code,
+            Some(if refused.is_some() { 2 } else { 0 }),
+            "{verb} {source} {target}: {}",
+            run.stderr
+        );
+        if let Some(words) = refused {
+            assert!(run.stderr.contains(words) && run.stderr.contains("--force"), "{}", run.stderr);
+            assert_eq!(mock.state().manifests, before);
+        }
+    }
+}
