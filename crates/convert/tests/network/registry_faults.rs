@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::support::faults::{Fault, Proxy, Weather};
 use crate::support::library::{chain, push};
+use crate::support::noise::noise;
 use crate::support::oci::{Layer, Layout};
 use crate::support::registry::Registry;
 use crate::support::require;
@@ -24,17 +25,6 @@ fn hasty() -> RegistryOptions {
         part: 24 << 10,
         ..RegistryOptions::default()
     }
-}
-
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as u8
-    };
-    (0..length).map(|_| next()).collect()
 }
 
 /// Three layers of bytes that do not compress, one smaller than a part, one of several parts.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::cli::{convert, extract_bootstrap, latest, ok};
 use crate::support::encoders;
+use crate::support::noise::noise;
 use crate::support::nydusd::Nydusd;
 use crate::support::oci::{Compression, Layer, Layout};
 use crate::support::tars::Tar;
@@ -68,18 +69,6 @@ impl fmt::Display for Variant {
     }
 }
 
-/// Bytes that no compressor makes smaller.
-fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut draw = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as u8
-    };
-    (0..length).map(|_| draw()).collect()
-}
-
 /// Two layers: every type of file, chunks of every length that matters, links, attributes, whiteouts.
 fn layers() -> [Vec<u8>; 2] {
     let text = "one line of text, and another\n".repeat(20_000);
@@ -91,7 +80,7 @@ fn layers() -> [Vec<u8>; 2] {
         .file("data/gone", "gone")
         .file("data/empty", "")
         // More than a chunk of the largest size, the first of them raw.
-        .file("data/noise", noise((16 << 20) + 4097))
+        .file("data/noise", noise(1, (16 << 20) + 4097))
         .file("data/text", &text)
         .hard_link("data/text-link", "data/text")
         .symlink("data/sym", "text")

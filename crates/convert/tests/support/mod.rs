@@ -19,6 +19,7 @@ pub mod faults;
 pub mod go;
 pub mod library;
 pub mod mock;
+pub mod noise;
 pub mod nydus;
 pub mod nydusd;
 pub mod oci;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tar::EntryType;
 
 use super::cli::{convert, extract_bootstrap, latest, ok};
+use super::noise::noise;
 use super::nydusd::Nydusd;
 use super::oci::Layer;
 use super::tars::Tar;
@@ -26,18 +27,6 @@ pub fn text(length: usize, seed: u64) -> Vec<u8> {
     text
 }
 
-/// Bytes that no compressor makes smaller: they come as stored blocks.
-pub fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut draw = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as u8
-    };
-    (0..length).map(|_| draw()).collect()
-}
-
 /// Two layers: files within a context, over several, over members; links, devices, attributes, whiteouts, a file again.
 pub fn tars() -> [Vec<u8>; 2] {
     let mut lower = Tar::new()
@@ -47,7 +36,7 @@ pub fn tars() -> [Vec<u8>; 2] {
         .file("data/gone", "gone")
         .file("data/empty", "")
         .file("data/text", text(6 << 20, 1))
-        .file("data/noise", noise((3 << 20) + 17))
+        .file("data/noise", noise(1, (3 << 20) + 17))
         .file("data/zeros", vec![0; 5 << 20])
         .hard_link("data/text-link", "data/text")
         .symlink("data/sym", "text")

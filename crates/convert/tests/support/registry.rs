@@ -25,18 +25,26 @@ pub enum Program {
     Distribution,
     /// zot: takes what the OCI specification knows and nothing else, lists referrers.
     Zot,
+    /// That of crane: nothing but what the specification demands; no password, no TLS.
+    Crane,
 }
 
 impl Program {
-    /// All that this machine has; which it has not is told as [`available`] does.
+    /// Those with all features that this machine has; which it has not is told as [`available`] does.
     pub fn all() -> impl Iterator<Item = Program> {
-        [Program::Distribution, Program::Zot].into_iter().filter(|program| available(&[program.tool()]))
+        [Program::Distribution, Program::Zot].into_iter().filter(|program| program.is_available())
+    }
+
+    /// Whether this machine has it, or a line that says so.
+    pub fn is_available(&self) -> bool {
+        available(&[self.tool()])
     }
 
     fn tool(self) -> &'static str {
         match self {
             Program::Distribution => "docker-registry",
             Program::Zot => "zot",
+            Program::Crane => "crane",
         }
     }
 
@@ -50,6 +58,7 @@ impl Program {
                 "storage": { "filesystem": { "rootdirectory": storage }, "delete": { "enabled": true } },
                 "http": { "addr": address.to_string() },
             }),
+            Program::Crane => json!({}),
             Program::Zot => json!({
                 "distSpecVersion": "1.0.1",
                 "log": { "level": "info" },
@@ -63,12 +72,14 @@ impl Program {
                     config["auth"] = json!({ "htpasswd": { "realm": "tests", "path": htpasswd } });
                 }
                 Program::Zot => config["http"]["auth"] = json!({ "htpasswd": { "path": htpasswd } }),
+                Program::Crane => panic!("crane's registry knows no passwords"),
             }
         }
         if let Some((certificate, key)) = wants.tls {
             config["http"]["tls"] = match self {
                 Program::Distribution => json!({ "certificate": certificate, "key": key }),
                 Program::Zot => json!({ "cert": certificate, "key": key }),
+                Program::Crane => panic!("crane's registry knows no TLS"),
             };
         }
         if let Some(ca) = wants.client_of {
@@ -145,7 +156,11 @@ impl Registry {
         fs::write(dir.path().join("htpasswd"), HTPASSWD).unwrap();
         let log = File::create(dir.path().join("log")).unwrap();
         let mut command = Tool::get(wants.program.tool()).command();
-        command.arg("serve").arg(path).stdout(log.try_clone().unwrap()).stderr(log);
+        match wants.program {
+            Program::Crane => command.args(["registry", "serve", "--address", &address.to_string()]),
+            Program::Distribution | Program::Zot => command.arg("serve").arg(path),
+        };
+        command.stdout(log.try_clone().unwrap()).stderr(log);
         let child = command.spawn().unwrap();
         let mut registry = Registry { child, dir, address };
         let started = Instant::now();
