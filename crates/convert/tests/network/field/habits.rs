@@ -307,3 +307,24 @@ fn tags_are_not_replaced_by_their_opposites() {
         }
     }
 }
+
+/// An answer that comes when the client has given up waiting: what was sent is there.
+#[test]
+fn answers_after_the_timeout() {
+    let dir = tempdir().unwrap();
+    let layout = dir.path().join("layout");
+    Layout::of([Layer::new(Tar::new().file("a", "b").finish())]).write(&layout);
+    let mock = Mock::start(|request, registry| {
+        let answer = registry.obey(request);
+        if request.method == "PUT"
+            && registry.state().log.iter().filter(|line| line.starts_with("PUT")).count() < 4
+        {
+            std::thread::sleep(Duration::from_secs(2));
+        }
+        Some(answer)
+    });
+    let target = format!("{}/app:1", mock.host());
+    let run = run(["to-nydus", "-q", "--no-store", "--timeout", "1s", &latest(&layout), &target]);
+    assert_eq!(run.code, Some(0), "{}: {:?}", run.stderr, mock.state().log);
+    assert!(mock.state().manifests.contains_key("1"));
+}
