@@ -10,8 +10,6 @@ use std::fmt;
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::Group;
-
 /// Where empty buffers wait. Clones are handles to the same shelf.
 #[derive(Clone)]
 pub struct Buffers {
@@ -34,11 +32,6 @@ impl Buffers {
     /// A shelf that keeps at most `limit` bytes of memory; what comes back beyond that is freed.
     pub fn new(limit: usize) -> Self {
         Self { shelf: Arc::new(Shelf { limit, free: Mutex::default() }) }
-    }
-
-    /// An empty group of chunks.
-    pub fn group(&self) -> Group {
-        Group::new(self.take())
     }
 
     pub(crate) fn take(&self) -> Buffer {

@@ -9,7 +9,7 @@
 use std::fmt;
 use std::io::{self, Read};
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Buffers};
 
 /// Chunks back to back in one buffer, made by [`crate::Buffers::group`].
 pub struct Group {
@@ -19,13 +19,20 @@ pub struct Group {
     files: Vec<usize>,
 }
 
-impl Group {
-    /// The size a group is meant to have: enough work to hide a hand-over, small enough for a processor's cache.
-    pub const TARGET: usize = 256 << 10;
+impl Buffers {
+    /// An empty group of chunks.
+    pub fn group(&self) -> Group {
+        Group::new(self.take())
+    }
+}
 
+impl Group {
     pub(crate) fn new(buffer: Buffer) -> Self {
         Self { buffer, ends: Vec::new(), files: Vec::new() }
     }
+
+    /// The size a group is meant to have: enough work to hide a hand-over, small enough for a processor's cache.
+    pub const TARGET: usize = 256 << 10;
 
     /// Whether a chunk of `length` bytes should still go into this group: into an empty one any may, after that
     /// only up to the target size. So small chunks travel together and a large one alone.

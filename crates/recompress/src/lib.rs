@@ -49,6 +49,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bytes;
 pub mod deflate;
 mod encode;
 pub mod go;

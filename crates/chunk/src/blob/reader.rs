@@ -8,7 +8,7 @@ use nydus_convert_rafs::meta::{MetaError, ci, section};
 use nydus_convert_rafs::{Blob, BlobFeatures, Chunk, ChunkDigest, CiLocation, Compressor};
 
 use super::error::BlobError;
-use super::sections::{self, Section};
+use super::sections::{self, Section, Toc};
 use super::source::ReadAt;
 use crate::cipher::Xts;
 use crate::sha256::Sha256;
@@ -30,15 +30,6 @@ pub struct BlobReader<S> {
     toc: Option<Toc>,
     /// End of the chunk data, which begins at 0.
     data_size: u64,
-}
-
-/// The table of contents, with its header.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Toc {
-    pub(super) offset: u64,
-    pub(super) digest: [u8; 32],
-    /// SHA-256 and lengths of chunk data that lie in another blob, as its first entry tells.
-    pub(super) elsewhere: Option<([u8; 32], u64, u64)>,
 }
 
 /// What a blob says about its chunks.

@@ -14,9 +14,17 @@ use nydus_convert_rafs::meta::toc;
 use nydus_convert_rafs::{Compressor, limits};
 
 use super::error::BlobError;
-use super::reader::Toc;
 use super::source::ReadAt;
 use crate::sha256::Sha256;
+
+/// The table of contents, with its header.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Toc {
+    pub(super) offset: u64,
+    pub(super) digest: [u8; 32],
+    /// SHA-256 and lengths of chunk data that lie in another blob, as its first entry tells.
+    pub(super) elsewhere: Option<([u8; 32], u64, u64)>,
+}
 
 const MAX_SECTIONS: usize = limits::MAX_TOC_ENTRIES;
 /// Length of a section header.

@@ -10,8 +10,8 @@ use thiserror::Error;
 use super::layer::LayerObject;
 use super::objects::{put, read_all};
 use super::{
-    BlobNumber, ChunkClass, Description, Directory, Forms, Index, LayerKey, MemoryIndex, MemoryObjects,
-    NewBlob, NewObject, Object, ObjectKind, ObjectName, PruneStore, StoreError, StoredImage, Totals,
+    BlobNumber, ChunkClass, Description, Directory, Index, LayerKey, MemoryIndex, MemoryObjects, NewBlob,
+    NewObject, Object, ObjectKind, ObjectName, PruneStore, StoreError, StoredImage, Totals,
 };
 
 /// Bytes read at once.
@@ -234,12 +234,6 @@ impl ChunkStore {
     pub fn hold(&self, id: BlobId) -> Result<(), StoreError> {
         let _guard = self.objects.publishing()?;
         self.objects.hold(id)
-    }
-
-    /// Looks for chunks of a class, in the blobs that a snapshot has, or all.
-    pub fn forms(&self, class: &ChunkClass, snapshot: Option<Snapshot>) -> Forms {
-        let before = snapshot.map_or(BlobNumber(u32::MAX), Snapshot::before);
-        Forms::new(self.clone(), class.clone(), before)
     }
 
     /// What the store has now.

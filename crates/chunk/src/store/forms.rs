@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nydus_convert_rafs::{Blob, BlobId, Chunk, ChunkDigest};
 
 use super::description::{Front, lies_alone};
-use super::{BlobNumber, ChunkClass, ChunkStore, Object, ObjectName, StoreError};
+use super::{BlobNumber, ChunkClass, ChunkStore, Object, ObjectName, Snapshot, StoreError};
 
 /// Blobs that are open at once; each takes two files.
 const MAX_OPEN: usize = 64;
@@ -86,11 +86,15 @@ impl StoredForm {
     }
 }
 
-impl Forms {
-    pub(super) fn new(store: ChunkStore, class: ChunkClass, before: BlobNumber) -> Self {
-        Self { store, class, before, state: Mutex::default() }
+impl ChunkStore {
+    /// Looks for chunks of a class, in the blobs that a snapshot has, or all.
+    pub fn forms(&self, class: &ChunkClass, snapshot: Option<Snapshot>) -> Forms {
+        let before = snapshot.map_or(BlobNumber(u32::MAX), Snapshot::before);
+        Forms { store: self.clone(), class: class.clone(), before, state: Mutex::default() }
     }
+}
 
+impl Forms {
     /// The stored forms of chunks by digest and plain length, those that there are.
     pub fn find(&self, wanted: &[(ChunkDigest, u32)]) -> Result<Vec<Option<StoredForm>>, StoreError> {
         let digests: Vec<ChunkDigest> = wanted.iter().map(|(digest, _)| *digest).collect();

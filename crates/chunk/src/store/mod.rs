@@ -26,6 +26,7 @@ mod image;
 mod index;
 mod layer;
 mod memory;
+mod name;
 mod objects;
 mod prune;
 mod verify;
@@ -40,8 +41,7 @@ pub use image::StoredImage;
 pub use index::{BlobNumber, ChunkClass, Index, IndexedChunk, NewBlob, Totals};
 pub use layer::LayerKey;
 pub use memory::{MemoryIndex, MemoryObjects};
-pub use objects::{
-    Guard, NewObject, Object, ObjectInfo, ObjectKind, ObjectName, PruneStore, ReadStore, WriteStore,
-};
+pub use name::{ObjectKind, ObjectName};
+pub use objects::{Guard, NewObject, Object, ObjectInfo, PruneStore, ReadStore, WriteStore};
 pub use prune::{Kept, PrunePolicy, PruneReport, Pruned, Reason};
 pub use verify::{Problem, VerifyOptions, VerifyReport};

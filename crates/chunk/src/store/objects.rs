@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::collections::HashSet;
-use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,64 +9,8 @@ use std::time::SystemTime;
 
 use nydus_convert_rafs::BlobId;
 
-use super::StoreError;
+use super::{ObjectKind, ObjectName, StoreError};
 use crate::ReadAt;
-
-/// What kind of thing an object is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ObjectKind {
-    /// A data blob; its name is the SHA-256 of its bytes.
-    Blob,
-    /// What the store knows of a blob's chunks; has the blob's name.
-    Description,
-    /// What merging needs of a layer; named by a [`super::LayerKey`].
-    Layer,
-    /// What a result is made of; named by the result's digest.
-    Image,
-}
-
-impl ObjectKind {
-    /// All kinds.
-    pub const ALL: [Self; 4] = [Self::Blob, Self::Description, Self::Layer, Self::Image];
-
-    /// The word for several of them.
-    pub const fn plural(self) -> &'static str {
-        match self {
-            Self::Blob => "blobs",
-            Self::Description => "descriptions",
-            Self::Layer => "layers",
-            Self::Image => "images",
-        }
-    }
-}
-
-/// The name of an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ObjectName {
-    /// What it is.
-    pub kind: ObjectKind,
-    /// Which one.
-    pub id: [u8; 32],
-}
-
-impl ObjectName {
-    /// A blob.
-    pub const fn blob(id: BlobId) -> Self {
-        Self { kind: ObjectKind::Blob, id: id.0 }
-    }
-
-    /// The description of a blob.
-    pub const fn description(id: BlobId) -> Self {
-        Self { kind: ObjectKind::Description, id: id.0 }
-    }
-}
-
-/// `blobs/0123…`
-impl fmt::Display for ObjectName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.kind.plural(), BlobId(self.id))
-    }
-}
 
 /// An object, to be read by ranges. Stays readable when the object is removed.
 pub type Object = Arc<dyn ReadAt + Send + Sync>;

@@ -4,7 +4,8 @@ use std::io;
 
 use thiserror::Error;
 
-use super::MAX_COLUMNS;
+/// Most bytes of columns that a reader takes: they are held in memory. A tar of 20 million entries needs less.
+pub const MAX_COLUMNS: u64 = 1 << 30;
 
 /// Why a tar record cannot be made, read, or replayed.
 #[derive(Debug, Error)]

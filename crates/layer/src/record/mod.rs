@@ -84,13 +84,11 @@ use event::EventWriter;
 use rebuild::Columns;
 
 pub use chunks::{Part, Slice, Slices};
-pub use error::RecordError;
+pub use error::{MAX_COLUMNS, RecordError};
 pub use rebuild::Rebuild;
 pub use recorder::Recorder;
 
 const VERSION: u8 = 1;
-/// Most bytes of columns that a reader takes: they are held in memory. A tar of 20 million entries needs less.
-pub const MAX_COLUMNS: u64 = 1 << 30;
 /// Columns are never larger than their tar but for this much: an entry has 512 bytes of header, and columns of a header
 /// are smaller; small tars with odd framing are covered by the constant.
 const COLUMNS_SLACK: u64 = 2 << 20;

@@ -1,13 +1,8 @@
 //! What a tree weighs, and how it gets rid of what no name leads to.
 
-use super::{Inode, InodeId, InodeKind, Tree};
-use crate::Xattrs;
-
-/// Bytes that a name takes beside its own: its place in a list or search tree, and what the allocator adds.
-const NAME: usize = 48;
-
-/// Bytes that an attribute takes beside its name and value.
-const ATTRIBUTE: usize = 96;
+use super::Tree;
+use super::inode::{InodeId, InodeKind};
+use super::weight::{weight_of, weight_of_name};
 
 /// New numbers of the inodes that a sweep left, in the order of the old ones.
 #[derive(Debug, Clone)]
@@ -51,26 +46,11 @@ impl Tree {
     }
 }
 
-pub(super) const fn weight_of_name(name: &[u8]) -> usize {
-    NAME + name.len()
-}
-
-/// What an inode takes without the names of its children and without its chunks.
-pub(super) fn weight_of(inode: &Inode) -> usize {
-    let target = if let InodeKind::Symlink { target } = &inode.kind { target.len() } else { 0 };
-    // A list that grows has a half of room on average.
-    size_of::<Inode>() * 3 / 2 + target + weight_of_xattrs(&inode.metadata.xattrs)
-}
-
-fn weight_of_xattrs(xattrs: &Xattrs) -> usize {
-    xattrs.iter().map(|(name, value)| ATTRIBUTE + name.len() + value.len()).sum()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::{Directory, EntryPath, Metadata};
+    use crate::{Directory, EntryPath, Inode, Metadata};
 
     fn path(text: &str) -> EntryPath {
         EntryPath::parse(text.as_bytes()).unwrap()

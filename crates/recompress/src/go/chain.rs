@@ -11,16 +11,13 @@
 //! What matches are found near the end of a full window depends on the moment at which the window moves, and
 //! this on where the caller's writes end: see [`Cuts`].
 
+use crate::bytes::{load32, zeroed};
+
 use super::block::{BlockWriter, MAX_STORED};
 use super::cuts::Cuts;
 use super::search::Search;
-use super::token::{MAX_DISTANCE, MAX_MATCH, MIN_MATCH, Token};
-use super::{load32, zeroed};
+use super::token::{HALF, MAX_DISTANCE, MAX_MATCH, MIN_MATCH, Token, WINDOW};
 
-/// Half a window; the largest distance.
-pub(super) const HALF: usize = MAX_DISTANCE as usize;
-/// Bytes of the window.
-pub(super) const WINDOW: usize = 2 * HALF;
 /// Slots of the hash table.
 const SLOTS: usize = 1 << 17;
 /// With less text ahead, matching waits for more.

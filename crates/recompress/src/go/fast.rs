@@ -13,7 +13,7 @@ use super::block::BlockWriter;
 use super::release::Release;
 use super::token::{MAX_DISTANCE, MAX_MATCH, MIN_MATCH, Token};
 use super::units::{UNIT, UnitCoder};
-use super::{common_prefix, load32};
+use crate::bytes::{common_prefix, load32};
 
 /// Slots of the table, a power of two.
 const SLOTS: usize = 1 << 14;

@@ -3,9 +3,8 @@
 //! The longest match wins, of equal ones the nearest. Every candidate costs one try, matching or not. A match
 //! of four bytes does not pay when it lies far back, and then is as good as none.
 
-use super::chain::{HALF, WINDOW};
-use super::token::{MAX_DISTANCE, MIN_MATCH};
-use super::{common_prefix, load32};
+use super::token::{HALF, MAX_DISTANCE, MIN_MATCH, WINDOW};
+use crate::bytes::{common_prefix, load32};
 
 /// A match of the shortest length may not lie farther back than this.
 const NEAR: u32 = 4096;

@@ -9,6 +9,7 @@ use flate2::read::DeflateDecoder;
 use proptest::prelude::*;
 
 use super::*;
+use crate::bytes::common_prefix;
 
 fn encode(level: Level, cuts: Cuts, pieces: &[&[u8]], flush: bool) -> Vec<u8> {
     let mut encoder = GoFlate::with(level, Release::default(), cuts);

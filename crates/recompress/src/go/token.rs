@@ -6,6 +6,10 @@ pub(super) const MIN_MATCH: usize = 4;
 pub(super) const MAX_MATCH: usize = 258;
 /// The largest distance that deflate can say.
 pub(super) const MAX_DISTANCE: u32 = 32768;
+/// Half a window of the hash chains; the largest distance.
+pub(super) const HALF: usize = MAX_DISTANCE as usize;
+/// Bytes of that window.
+pub(super) const WINDOW: usize = 2 * HALF;
 /// Literal/length symbols that may be sent.
 pub(super) const LITLEN_SYMBOLS: usize = 286;
 /// Distance symbols that may be sent.

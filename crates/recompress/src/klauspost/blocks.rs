@@ -8,9 +8,9 @@ use super::bits::Bits;
 use super::estimate::{self, Rounding};
 use super::header::Header;
 use super::huffman::{Code, Word};
+use super::settings::{Epoch, Settings};
 use super::symbols::{self, DISTANCES, END, FIXED_DISTANCE_BITS, FIXED_LITERALS, LITERALS};
 use super::tokens::{Token, Tokens};
-use super::{Epoch, Settings};
 
 /// The most bytes that one stored block can hold.
 pub(super) const STORED_MAX: usize = 65535;

@@ -10,7 +10,7 @@
 
 use std::num::NonZeroU64;
 
-use super::RecipeError;
+use super::error::RecipeError;
 use crate::wire::{Input, put_number};
 
 /// The flushes of one member.

@@ -13,17 +13,18 @@
 
 mod build;
 mod codec;
+mod error;
 mod flushes;
 pub(crate) mod header;
 mod tail;
 
 pub(crate) use build::Builder;
+pub use error::RecipeError;
 pub(crate) use flushes::{Flushes, Inside, MAX_END};
 pub(crate) use header::{Header, header};
 pub(crate) use tail::{Piece, TailBuilder};
 
-use crate::method::{Method, MethodError};
-use crate::wire::WireError;
+use crate::method::Method;
 
 /// Plain and stored streams are shorter than this many bytes.
 pub(crate) const MAX_LENGTH: u64 = 1 << 62;
@@ -67,51 +68,6 @@ pub(crate) struct Member<'a> {
     pub method: &'a Method,
     pub flushes: &'a Flushes,
     pub plain_len: u64,
-}
-
-/// Why bytes are no recipe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum RecipeError {
-    /// They end too soon.
-    #[error("the recipe ends early")]
-    Truncated,
-    /// A later version of the format.
-    #[error("recipe of unknown version {version}")]
-    UnknownVersion {
-        /// The first byte.
-        version: u8,
-    },
-    /// An encoder that came later.
-    #[error("recipe with unknown method {number}")]
-    UnknownMethod {
-        /// Its number.
-        number: u8,
-    },
-    /// A value that makes no sense, or is not written in the one form that there is.
-    #[error("recipe with invalid {what}")]
-    Invalid {
-        /// The part of the recipe.
-        what: &'static str,
-    },
-}
-
-impl From<WireError> for RecipeError {
-    fn from(error: WireError) -> Self {
-        match error {
-            WireError::Short => Self::Truncated,
-            WireError::Number => Self::Invalid { what: "number" },
-        }
-    }
-}
-
-impl From<MethodError> for RecipeError {
-    fn from(error: MethodError) -> Self {
-        match error {
-            MethodError::Wire(error) => error.into(),
-            MethodError::Unknown { number } => Self::UnknownMethod { number },
-            MethodError::Setting { .. } => Self::Invalid { what: "setting of a method" },
-        }
-    }
 }
 
 impl Recipe {

@@ -12,7 +12,7 @@ use std::num::NonZeroUsize;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, Scope};
 
-use super::{Out, Plain, ReplayError};
+use super::ends::{Out, Plain, ReplayError};
 use crate::klauspost::Settings;
 use crate::method::Method;
 use crate::pgzip;

@@ -128,7 +128,7 @@ fn make(path: &Path, new: &Path, is_partial: bool) -> Result<(), StoreError> {
     drop(index);
     match std::fs::hard_link(new, path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed(error)),
-        _ => path.parent().map_or(Ok(()), super::sync_dir),
+        _ => path.parent().map_or(Ok(()), super::files::sync_dir),
     }
 }
 

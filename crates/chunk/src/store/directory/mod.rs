@@ -15,10 +15,11 @@
 //! files there and a session that nobody locks; [`PruneStore::sweep`] takes them away.
 
 mod database;
+mod files;
 mod session;
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use super::{
     WriteStore,
 };
 pub use database::Database;
+use files::{failed, sync_dir};
 use session::Session;
 
 const MARKER: &str = "nydus-convert-store";
@@ -47,11 +49,6 @@ pub struct Directory {
     dir: PathBuf,
     session: Arc<Session>,
     unfinished: AtomicU64,
-}
-
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
-    let path = path.to_owned();
-    move |source| StoreError::Io { action, path, source }
 }
 
 impl Directory {
@@ -389,14 +386,4 @@ impl Drop for NewFile {
             let _ = fs::remove_file(&self.path);
         }
     }
-}
-
-/// Makes new names last.
-fn sync_dir(dir: &Path) -> Result<(), StoreError> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed("write", dir))
-}
-
-/// Whether a lock could not be had because somebody else has it.
-fn is_taken(result: &Result<(), TryLockError>) -> bool {
-    matches!(result, Err(TryLockError::WouldBlock))
 }

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use nydus_convert_rafs::BlobId;
 
-use super::{failed, is_taken};
+use super::files::{failed, is_taken};
 use crate::store::StoreError;
 
 /// Names tried before giving up: another session of this process, or of one that had its number, has the others.

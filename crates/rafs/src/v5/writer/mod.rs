@@ -8,6 +8,7 @@
 
 mod chunks;
 mod error;
+mod name;
 mod plan;
 mod record;
 mod tables;

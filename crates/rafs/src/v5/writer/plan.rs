@@ -5,30 +5,13 @@
 //!
 //! Every check of the tree happens here.
 
+use super::name::Name;
 use super::{WriteError, chunks, record};
 use crate::emit::measure;
 use crate::fit::losses;
 use crate::v5::layout::{ROOT_NAME, ROOT_NUMBER};
 use crate::v5::{CAPACITY, Loss, digest};
-use crate::{ChunkRef, Directory, EntryPath, Image, Inode, InodeId, InodeKind, limits};
-
-/// What is decided of one name.
-pub(super) struct Name<'a> {
-    pub(super) id: InodeId,
-    pub(super) name: &'a [u8],
-    /// Number of the directory that holds it; 0 for the root.
-    pub(super) parent: u32,
-    /// Its own position, or that of the first name of the same file.
-    pub(super) number: u32,
-    /// Whether another name of the same file came first.
-    pub(super) is_further: bool,
-    /// Position of the first child; 0 for what is no directory.
-    pub(super) first_child: u32,
-    pub(super) links: u32,
-    pub(super) digest: [u8; 32],
-    /// Length of the record in bytes.
-    pub(super) length: u64,
-}
+use crate::{Directory, EntryPath, Image, Inode, InodeId, InodeKind, limits};
 
 /// Everything that is decided.
 pub(super) struct Plan<'a> {
@@ -194,12 +177,4 @@ impl<'a> Plan<'a> {
 
 fn next_position(names: &[Name<'_>]) -> Result<u32, WriteError> {
     u32::try_from(names.len()).ok().and_then(|count| count.checked_add(1)).ok_or(WriteError::TooLarge)
-}
-
-/// The chunks of a regular file.
-pub(super) fn chunks_of(inode: &Inode) -> &[ChunkRef] {
-    match &inode.kind {
-        InodeKind::Regular { chunks, .. } => chunks,
-        _ => &[],
-    }
 }

@@ -5,7 +5,7 @@ use std::io;
 use zerocopy::IntoBytes;
 use zerocopy::little_endian::{U32, U64};
 
-use super::plan::{Name, chunks_of};
+use super::name::{Name, chunks_of};
 use crate::emit::Emit;
 use crate::file_type::FileType;
 use crate::record::ChunkRecord;

@@ -1,7 +1,7 @@
 //! Level 1: one table of single positions under five bytes, probed at every other position and faster.
 
-use super::REACH;
-use super::window::{Match, SLOTS, Window, hash5, rebase, table};
+use super::window::{Match, REACH, SLOTS, Window, hash5, rebase};
+use crate::bytes::zeroed;
 use crate::klauspost::tokens::Tokens;
 
 #[derive(Debug)]
@@ -18,7 +18,7 @@ struct Found {
 
 impl Level1 {
     pub(super) fn new() -> Self {
-        Self { table: table() }
+        Self { table: zeroed() }
     }
 
     pub(super) fn rebase(&mut self, by: u32) {

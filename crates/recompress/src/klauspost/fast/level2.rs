@@ -1,7 +1,7 @@
 //! Level 2: as level 1 with a larger table, a slightly different gait, and the matched bytes filed too.
 
-use super::REACH;
-use super::window::{Match, Window, hash5, rebase, table};
+use super::window::{Match, REACH, Window, hash5, rebase};
+use crate::bytes::zeroed;
 use crate::klauspost::tokens::Tokens;
 
 #[derive(Debug)]
@@ -18,7 +18,7 @@ struct Found {
 
 impl Level2 {
     pub(super) fn new() -> Self {
-        Self { table: table() }
+        Self { table: zeroed() }
     }
 
     pub(super) fn rebase(&mut self, by: u32) {

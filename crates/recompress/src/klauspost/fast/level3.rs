@@ -1,6 +1,7 @@
 //! Level 3: one table of the last two positions under five bytes; the longer of two matches wins.
 
-use super::window::{Match, Pair, Window, hash5, rebase_pairs, table};
+use super::window::{Match, Pair, Window, hash5, rebase_pairs};
+use crate::bytes::zeroed;
 use crate::klauspost::tokens::Tokens;
 
 /// The farthest back that this level looks.
@@ -20,7 +21,7 @@ struct Found {
 
 impl Level3 {
     pub(super) fn new() -> Self {
-        Self { table: table() }
+        Self { table: zeroed() }
     }
 
     pub(super) fn rebase(&mut self, by: u32) {

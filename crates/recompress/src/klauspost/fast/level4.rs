@@ -1,6 +1,7 @@
 //! Level 4: two tables of single positions, under four and under seven bytes.
 
-use super::window::{Match, SLOTS, Window, common_prefix, hash4, hash7, rebase, table};
+use super::window::{Match, SLOTS, Window, hash4, hash7, rebase};
+use crate::bytes::{common_prefix, zeroed};
 use crate::klauspost::tokens::Tokens;
 
 #[derive(Debug)]
@@ -21,7 +22,7 @@ struct Found {
 
 impl Level4 {
     pub(super) fn new(slip: bool) -> Self {
-        Self { short: table(), long: table(), slip }
+        Self { short: zeroed(), long: zeroed(), slip }
     }
 
     pub(super) fn rebase(&mut self, by: u32) {

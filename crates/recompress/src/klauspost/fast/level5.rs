@@ -1,7 +1,7 @@
 //! Level 5: a table of single positions under four bytes, and one of the last two positions under seven.
 
-use super::REACH;
-use super::window::{Match, Pair, SLOTS, Window, hash4, hash7, rebase, rebase_pairs, table};
+use super::window::{Match, Pair, REACH, SLOTS, Window, hash4, hash7, rebase, rebase_pairs};
+use crate::bytes::zeroed;
 use crate::klauspost::tokens::Tokens;
 
 /// Only matches shorter than this are challenged from their end.
@@ -15,7 +15,7 @@ pub(in crate::klauspost) struct Level5 {
 
 impl Level5 {
     pub(super) fn new() -> Self {
-        Self { short: table(), long: table() }
+        Self { short: zeroed(), long: zeroed() }
     }
 
     pub(super) fn rebase(&mut self, by: u32) {

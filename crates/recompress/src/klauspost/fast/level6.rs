@@ -1,9 +1,9 @@
 //! Level 6: level 5 with a slower gait, one more place to look at (the distance of the last match), and both
 //! positions of a pair challenging a match from its end.
 
-use super::REACH;
 use super::level5::{aligned, finished, long_match};
-use super::window::{Match, Pair, SLOTS, Window, hash4, hash7, rebase, rebase_pairs, table};
+use super::window::{Match, Pair, REACH, SLOTS, Window, hash4, hash7, rebase, rebase_pairs};
+use crate::bytes::zeroed;
 use crate::klauspost::tokens::Tokens;
 
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub(in crate::klauspost) struct Level6 {
 
 impl Level6 {
     pub(super) fn new() -> Self {
-        Self { short: table(), long: table() }
+        Self { short: zeroed(), long: zeroed() }
     }
 
     pub(super) fn rebase(&mut self, by: u32) {

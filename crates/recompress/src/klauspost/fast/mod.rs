@@ -17,8 +17,8 @@ mod level5;
 mod level6;
 mod window;
 
-use super::Epoch;
 use super::blocks::{Blocks, STORED_MAX};
+use super::settings::Epoch;
 use super::tokens::Tokens;
 use level1::Level1;
 use level2::Level2;
@@ -26,8 +26,8 @@ use level3::Level3;
 use level4::Level4;
 use level5::Level5;
 use level6::Level6;
-use window::Window;
-pub(super) use window::{common_prefix, hash4, table};
+pub(super) use window::hash4;
+use window::{REACH, Window};
 
 /// Bytes in a full window.
 const WINDOW: usize = STORED_MAX;
@@ -35,9 +35,6 @@ const WINDOW: usize = STORED_MAX;
 /// History and window together may not exceed this; then all but the last [`REACH`] bytes of history are dropped.
 /// Only level 4 can tell.
 const HISTORY_MAX: usize = 5 * WINDOW;
-
-/// One more than the longest distance (but for the few places that allow this one too).
-const REACH: usize = 32768;
 
 /// Windows below this size are not searched, and end the history.
 const SEARCHED_FROM: usize = 128;

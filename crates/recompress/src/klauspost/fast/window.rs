@@ -1,6 +1,10 @@
 //! What the searches of levels 1 to 6 have in common: loads, hashes, reach, match lengths, and the tables.
 
+use crate::bytes::common_prefix;
 use crate::klauspost::tokens::Tokens;
+
+/// One more than the longest distance (but for the few places that allow this one too).
+pub(super) const REACH: usize = 32768;
 
 /// A search stops when its next probe would be nearer to the end than this.
 const MARGIN: usize = 11;
@@ -119,23 +123,6 @@ pub(super) struct Match {
     pub(super) length: usize,
 }
 
-/// Length of the common prefix.
-#[inline(always)]
-pub(in crate::klauspost) fn common_prefix(a: &[u8], b: &[u8]) -> usize {
-    let mut count = 0;
-    for (a, b) in a.chunks_exact(8).zip(b.chunks_exact(8)) {
-        let (mut x, mut y) = ([0; 8], [0; 8]);
-        x.copy_from_slice(a);
-        y.copy_from_slice(b);
-        let differ = u64::from_le_bytes(x) ^ u64::from_le_bytes(y);
-        if differ != 0 {
-            return count + differ.trailing_zeros() as usize / 8;
-        }
-        count += 8;
-    }
-    count + a[count..].iter().zip(&b[count..]).take_while(|(a, b)| a == b).count()
-}
-
 /// Hash of the four low bytes.
 #[inline(always)]
 pub(in crate::klauspost) fn hash4<const BITS: u32>(value: u64) -> usize {
@@ -152,12 +139,6 @@ pub(super) fn hash5<const BITS: u32>(value: u64) -> usize {
 #[inline(always)]
 pub(super) fn hash7(value: u64) -> usize {
     ((value << 8).wrapping_mul(58_295_818_150_454_627) >> (64 - 15)) as usize
-}
-
-/// A zeroed hash table, never on the stack.
-pub(in crate::klauspost) fn table<T: Copy + Default, const N: usize>() -> Box<[T; N]> {
-    // The conversion cannot fail, the lengths being equal.
-    vec![T::default(); N].try_into().unwrap_or_else(|_| Box::new([T::default(); N]))
 }
 
 /// The last two stamps with the same hash.

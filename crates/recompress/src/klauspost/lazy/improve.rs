@@ -1,8 +1,8 @@
 //! The last look at a match before it is emitted.
 
 use super::{Lazy, Match, Sink};
-use crate::klauspost::Epoch;
-use crate::klauspost::fast::common_prefix;
+use crate::bytes::common_prefix;
+use crate::klauspost::settings::Epoch;
 use crate::klauspost::symbols::LONGEST;
 
 impl Lazy {

@@ -10,11 +10,12 @@
 mod improve;
 mod prices;
 
-use super::Epoch;
 use super::blocks::Blocks;
-use super::fast::{common_prefix, hash4, table};
+use super::fast::hash4;
+use super::settings::Epoch;
 use super::symbols::{LONGEST, SHORTEST};
 use super::tokens::Tokens;
+use crate::bytes::{common_prefix, zeroed};
 use prices::Prices;
 
 /// Bytes in the window.
@@ -95,12 +96,12 @@ impl Lazy {
         Self {
             epoch,
             effort,
-            window: table(),
+            window: zeroed(),
             filled: 0,
             index: 0,
             block_start: Some(0),
-            head: table(),
-            prev: table(),
+            head: zeroed(),
+            prev: zeroed(),
             offset: 1,
             chain_head: -1,
             insert_end: 0,

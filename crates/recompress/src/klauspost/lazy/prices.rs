@@ -1,8 +1,8 @@
 //! What a match saves over literals, for the level that weighs it: bits of the bytes under a code made from a sample
 //! of what lies ahead, less what the match itself costs.
 
-use crate::klauspost::Epoch;
 use crate::klauspost::huffman::Code;
+use crate::klauspost::settings::Epoch;
 use crate::klauspost::symbols::{self, DISTANCE_EXTRA, LENGTH_EXTRA, SHORTEST};
 
 /// Bytes of a sample, in the releases that limit it.
