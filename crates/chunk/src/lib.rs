@@ -9,9 +9,6 @@
 //! [`ordered`] is the one parallel primitive, for all pipelines of a process; nothing here depends on the number of
 //! its threads.
 
-#![deny(unsafe_code)]
-#![deny(missing_docs)]
-
 mod batcher;
 mod blob;
 mod buffer;

@@ -15,8 +15,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-#![forbid(unsafe_code)]
-
 /// The example of the guide compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/library.md")]

@@ -14,8 +14,6 @@
 //! readers this crate gives ([`VerifyingReader`]); JSON that this crate writes is compact, in a fixed order
 //! and without a clock. Every error has a [`kind`](Error::kind) from which an exit code follows.
 
-#![forbid(unsafe_code)]
-
 pub mod archive;
 pub mod compression;
 mod descriptor;

@@ -4,8 +4,6 @@
 //! The vocabulary that the other crates share ([`EntryPath`], [`Metadata`], [`Xattrs`], [`ChunkDigest`],
 //! [`Compressor`], [`Chunk`]) lives here, as does the versionless [`Tree`] and the overlay of one tree on another.
 
-#![forbid(unsafe_code)]
-
 mod bytes;
 mod chunk;
 mod compressor;

@@ -47,8 +47,6 @@
 //! All of them implement [`deflate::Deflate`]: plain bytes in pieces, raw deflate bytes out. Nothing here knows of
 //! container images.
 
-#![forbid(unsafe_code)]
-
 mod bytes;
 pub mod deflate;
 mod encode;
