@@ -22,7 +22,8 @@ fn main() -> Result<()> {
     };
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("index.redb");
-    let index = Database::open(&path, dir.path()).map_err(Error::other)?;
+    Database::make(&path, dir.path(), false).map_err(Error::other)?;
+    let index = Database::open(&path).map_err(Error::other)?;
     let class = ChunkClass::new("bench");
     let mut out = std::io::stdout();
     writeln!(out, "          inserts         hits/100        misses/100      hits/10000      misses/10000")?;
