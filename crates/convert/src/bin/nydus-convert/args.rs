@@ -1,137 +1,16 @@
-//! The command line as it is typed. What it means for the library is in `lower.rs`.
+//! Options that commands share, as they are typed, and what they mean for the library.
 
+use std::fs;
+use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use nydus_convert::Compression;
-use nydus_convert::rafs::{ChunkSize, Digester};
+use clap::{Args, ValueEnum};
+use nydus_convert::rafs::{self, ChunkSize, Digester};
+use nydus_convert::{Compression, FsOptions};
 
-use crate::registries::{Registries, Registry};
-use crate::store::Reuse;
+use crate::usage::UsageError;
 use crate::values;
-
-const EXIT_CODES: &str = "\
-Exit codes:
-  0 done   1 failed   2 usage   3 not faithful, or verification failed   4 source not found or unsupported
-  5 access refused   6 network or registry failed   7 a resource limit or a full disk   130, 143 interrupted
-
-References:
-  [docker://][HOST/]REPOSITORY[:TAG][@DIGEST]   an image in a registry; without a host, on Docker's
-  oci:DIR[:REF][@DIGEST]                        an OCI image layout in a directory
-  oci-archive:FILE[:REF][@DIGEST]               an OCI image layout in a tar
-  docker-archive:FILE[:NAME[:TAG]|:@N]          what docker save and podman save write (source)
-  dir:DIR[@DIGEST]                              what skopeo copy writes to dir: (source)
-  tar:FILE, tar:-, rootfs:DIR                   one layer: a tar, a tar from a pipe, a directory tree (source)";
-
-/// Converts OCI and Docker images to Nydus images, and back.
-#[derive(Debug, Parser)]
-#[command(name = "nydus-convert", version, about, after_help = EXIT_CODES, max_term_width = 110)]
-pub struct Cli {
-    #[command(subcommand)]
-    pub command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Convert an OCI or Docker image (or index) to a Nydus image
-    ToNydus(ToNydus),
-    /// Convert a Nydus image (or index) back; by default to exactly the image it was made from
-    ToOci(ToOci),
-    /// Verify one image: digests, structure, every chunk
-    Check(Check),
-    /// Show what an image is made of: manifests, layers, bootstrap, blobs, chunks, files
-    Inspect(Inspect),
-    /// One layer at a time, for build systems
-    #[command(subcommand)]
-    Layer(crate::layer::Layer),
-    /// The chunk store, where conversions keep finished work: what it has, whether it is sound, removing from it
-    #[command(subcommand)]
-    Store(crate::store_verbs::Store),
-    /// List files of an image without mounting it
-    Ls(Look),
-    /// Print a file of an image without mounting it
-    Cat(Look),
-    /// Print the command that mounts an image with the kernel alone, without a daemon
-    MountCmd(crate::mount::MountCmd),
-    /// Print a completion script
-    Completions {
-        /// The shell to complete for
-        shell: clap_complete::Shell,
-    },
-    /// Write manual pages into a directory, or the main page to stdout
-    Man {
-        /// Where the pages go
-        dir: Option<PathBuf>,
-    },
-    /// Print the versions of this program and of what its output depends on
-    Version {
-        /// As one JSON object
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-#[derive(Debug, Args)]
-pub struct ToNydus {
-    /// Image to convert
-    pub source: String,
-    /// Where the result goes; a reference of that name is replaced
-    pub target: String,
-    #[command(flatten)]
-    pub format: Format,
-    /// Leave the layers as they are, gzip or plain tars, and only tell where in them files lie
-    ///
-    /// The layers become part of the image, beside small blobs that refer to them. Chunks are named by SHA-256; how they
-    /// are stored the layers decide.
-    #[arg(long, conflicts_with_all = ["fs_version", "compressor", "batch_size", "aligned_chunk", "digester", "kernel_mountable", "replay"], env = "NYDUS_CONVERT_OCI_REF")]
-    pub oci_ref: bool,
-    /// Make every layer a plain tar that is a blob as it is (tarfs), for the kernel's EROFS: see mount-cmd
-    ///
-    /// The tars become the blobs, and files are ranges of them: nothing is stored twice, compressed, or deduplicated.
-    #[arg(long, conflicts_with_all = ["fs_version", "compressor", "batch_size", "aligned_chunk", "digester", "kernel_mountable", "oci_ref", "chunk_dict"], env = "NYDUS_CONVERT_TARFS")]
-    pub tarfs: bool,
-    /// What is kept for the exact way back
-    #[arg(long, value_enum, default_value_t = Replay::Auto, env = "NYDUS_CONVERT_REPLAY")]
-    pub replay: Replay,
-    /// What to do with files that the target format cannot hold: refuse the image, or change them and say so
-    #[arg(long, value_enum, default_value_t = Fidelity::Strict, env = "NYDUS_CONVERT_FIDELITY")]
-    pub fidelity: Fidelity,
-    /// Images of an index to convert: `all`, or platforms like linux/amd64,linux/arm64/v8
-    #[arg(long, default_value = "all", env = "NYDUS_CONVERT_PLATFORM")]
-    pub platform: String,
-    /// Use chunks of these images where a layer brings the same: a reference, or bootstrap:FILE
-    ///
-    /// The result refers to the dictionary's blobs and holds those that it uses. Beside a bootstrap file the blobs are
-    /// files named by their ids.
-    #[arg(long, value_name = "REF|bootstrap:FILE", env = "NYDUS_CONVERT_CHUNK_DICT")]
-    pub chunk_dict: Option<String>,
-    #[command(flatten)]
-    pub reuse: Reuse,
-    #[command(flatten)]
-    pub prefetch: Prefetch,
-    /// What the result lists: Nydus images, or before them the images themselves, for clients that know no Nydus
-    #[arg(long, value_enum, default_value_t = IndexForm::NydusOnly, env = "NYDUS_CONVERT_INDEX")]
-    pub index: IndexForm,
-    /// Name the source image as the subject of its Nydus image, so that registries list it as a referrer
-    #[arg(long, visible_alias = "with-referrer", env = "NYDUS_CONVERT_REFERRER")]
-    pub referrer: bool,
-    /// Annotation for every manifest made; may be repeated
-    #[arg(long, value_name = "KEY=VALUE", value_parser = values::annotation, env = "NYDUS_CONVERT_ANNOTATION")]
-    pub annotation: Vec<(String, String)>,
-    /// Replace the target whatever it holds: the source itself, or an image of the other kind
-    #[arg(long, env = "NYDUS_CONVERT_FORCE")]
-    pub force: bool,
-    #[command(flatten)]
-    pub registries: Registries,
-    #[command(flatten)]
-    pub resources: Resources,
-    #[command(flatten)]
-    pub output: Output,
-    /// Write the digest of the result to this file
-    #[arg(long, value_name = "FILE", env = "NYDUS_CONVERT_DIGEST_FILE")]
-    pub digest_file: Option<PathBuf>,
-}
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Prefetch")]
@@ -148,45 +27,30 @@ pub struct Prefetch {
     pub policy: PrefetchPolicy,
 }
 
+impl Prefetch {
+    /// Reads the list.
+    pub fn lower(&self) -> Result<nydus_convert::Prefetch, UsageError> {
+        let Some(file) = self.list.as_ref().filter(|_| self.policy == PrefetchPolicy::Fs) else {
+            return Ok(nydus_convert::Prefetch::default());
+        };
+        let list = if file.as_os_str() == "-" {
+            let mut list = Vec::new();
+            io::stdin().lock().read_to_end(&mut list).map(|_| list)
+        } else {
+            fs::read(file)
+        };
+        let list = list.map_err(|source| UsageError::PrefetchRead { file: file.clone(), source })?;
+        nydus_convert::Prefetch::parse(&list)
+            .map_err(|source| UsageError::Prefetch { file: file.clone(), source })
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PrefetchPolicy {
     /// Bootstraps list them
     Fs,
     /// They are ignored
     None,
-}
-
-#[derive(Debug, Args)]
-pub struct ToOci {
-    /// Nydus image to convert back
-    pub source: String,
-    /// Where the result goes; a reference of that name is replaced
-    pub target: String,
-    /// How layers are stored: original, gzip[:LEVEL], zstd[:LEVEL] or none [default: original]
-    ///
-    /// `original` gives every layer bit for bit as it was before the image became a Nydus image, and fails with exit
-    /// code 3 if one cannot be had; images that do not remember their layers get gzip. The others give the same tars
-    /// with fresh compression, hence another digest of the image.
-    ///
-    /// Where an image remembers nothing and the layers that its blobs describe are not all that it has, one more layer
-    /// holds the difference, with a note; if `original` is given explicitly, that is an error with exit code 3.
-    #[arg(long, value_parser = values::layers, env = "NYDUS_CONVERT_LAYERS")]
-    pub layers: Option<nydus_convert::Layers>,
-    /// Images of an index to convert: `all`, or platforms like linux/amd64,linux/arm64/v8
-    #[arg(long, default_value = "all", env = "NYDUS_CONVERT_PLATFORM")]
-    pub platform: String,
-    /// Replace the target whatever it holds: the source itself, or an image of the other kind
-    #[arg(long, env = "NYDUS_CONVERT_FORCE")]
-    pub force: bool,
-    #[command(flatten)]
-    pub registries: Registries,
-    #[command(flatten)]
-    pub resources: Resources,
-    #[command(flatten)]
-    pub output: Output,
-    /// Write the digest of the result to this file
-    #[arg(long, value_name = "FILE", env = "NYDUS_CONVERT_DIGEST_FILE")]
-    pub digest_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -199,6 +63,18 @@ pub enum Replay {
     Tar,
     /// Nothing
     None,
+}
+
+impl Replay {
+    /// The library's word for it.
+    pub fn lower(self) -> nydus_convert::Replay {
+        match self {
+            Self::Auto => nydus_convert::Replay::Auto,
+            Self::Proven => nydus_convert::Replay::Proven,
+            Self::Tar => nydus_convert::Replay::Tar,
+            Self::None => nydus_convert::Replay::None,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -232,6 +108,29 @@ pub struct Format {
     pub encrypt: bool,
 }
 
+impl Format {
+    /// The file system asked for.
+    pub fn lower(&self) -> Result<FsOptions, UsageError> {
+        if self.encrypt {
+            return Err(UsageError::Encrypt);
+        }
+        let fs = FsOptions {
+            version: self.fs_version.lower(),
+            compression: self.compressor.unwrap_or(match self.kernel_mountable {
+                true => Compression::None,
+                false => Compression::default(),
+            }),
+            digester: self.digester,
+            chunk_size: self.chunk_size,
+            batch_size: self.batch_size,
+            aligned_chunks: self.aligned_chunk,
+            kernel_mountable: self.kernel_mountable,
+        };
+        fs.check()?;
+        Ok(fs)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FsVersion {
     /// For FUSE clients, also old ones
@@ -242,12 +141,14 @@ pub enum FsVersion {
     V6,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum IndexForm {
-    /// Nydus images; one image stays one image
-    NydusOnly,
-    /// Always an index: the images, each with an empty layer more, then their Nydus variants
-    WithOci,
+impl FsVersion {
+    /// The library's word for it.
+    pub fn lower(self) -> rafs::FsVersion {
+        match self {
+            Self::V5 => rafs::FsVersion::V5,
+            Self::V6 => rafs::FsVersion::V6,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -256,6 +157,16 @@ pub enum Fidelity {
     Strict,
     /// Convert to the nearest thing and list what changed
     Warn,
+}
+
+impl Fidelity {
+    /// The library's word for it.
+    pub fn lower(self) -> nydus_convert::Fidelity {
+        match self {
+            Self::Strict => nydus_convert::Fidelity::Strict,
+            Self::Warn => nydus_convert::Fidelity::Warn,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -273,9 +184,27 @@ pub struct Resources {
     /// Refuse layers that unpack to more than this [default: 256GiB]
     #[arg(long, value_name = "SIZE", value_parser = values::size, env = "NYDUS_CONVERT_MAX_LAYER_SIZE")]
     pub max_layer_size: Option<u64>,
-    /// Memory for names, attributes and directories beyond what the sizes of the layers allow [default: 48MiB]
+    /// Memory for names, attributes and directories beyond what the sizes of the layers allow [default: 64MiB]
     #[arg(long, value_name = "SIZE", value_parser = values::size, env = "NYDUS_CONVERT_MAX_METADATA")]
     pub max_metadata: Option<u64>,
+}
+
+impl Resources {
+    /// The bounds asked for.
+    pub fn lower(&self, max_zstd_window: u64) -> nydus_convert::Resources {
+        let default = nydus_convert::Resources::default();
+        let jobs = self.jobs.unwrap_or(default.jobs);
+        nydus_convert::Resources {
+            jobs,
+            parallel_layers: self.parallel_layers.unwrap_or_else(|| jobs.min(default.parallel_layers)),
+            window_bytes: self
+                .max_memory
+                .map_or(default.window_bytes, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+            max_layer_size: self.max_layer_size.unwrap_or(default.max_layer_size),
+            max_zstd_window,
+            max_metadata: self.max_metadata.unwrap_or(default.max_metadata),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -305,58 +234,4 @@ pub enum Progress {
     Plain,
     /// Nothing
     None,
-}
-
-#[derive(Debug, Args)]
-pub struct Check {
-    /// Image to verify
-    pub image: String,
-    /// Images of an index to verify: `all`, or platforms like linux/amd64
-    #[arg(long, default_value = "all", env = "NYDUS_CONVERT_PLATFORM")]
-    pub platform: String,
-    #[command(flatten)]
-    pub registry: Registry,
-    #[command(flatten)]
-    pub resources: Resources,
-    #[command(flatten)]
-    pub output: Output,
-}
-
-#[derive(Debug, Args)]
-pub struct Inspect {
-    /// Image to look at
-    pub image: String,
-    /// Images of an index to show: `all`, or platforms like linux/amd64
-    #[arg(long, default_value = "all", env = "NYDUS_CONVERT_PLATFORM")]
-    pub platform: String,
-    /// Open the blobs and show their sections and batches
-    #[arg(long, env = "NYDUS_CONVERT_BLOBS")]
-    pub blobs: bool,
-    /// Show every chunk; opens the blobs
-    #[arg(long, env = "NYDUS_CONVERT_CHUNKS")]
-    pub chunks: bool,
-    /// Show every file with its chunks
-    #[arg(long, env = "NYDUS_CONVERT_FILES")]
-    pub files: bool,
-    /// Print one JSON object instead of text
-    #[arg(long, env = "NYDUS_CONVERT_JSON")]
-    pub json: bool,
-    #[command(flatten)]
-    pub registry: Registry,
-}
-
-#[derive(Debug, Args)]
-pub struct Look {
-    /// Image to look into
-    pub image: String,
-    /// Path inside the image [default: the root]
-    pub path: Option<std::ffi::OsString>,
-    /// Which image of an index [default: the one for this machine]
-    #[arg(long, env = "NYDUS_CONVERT_PLATFORM")]
-    pub platform: Option<String>,
-    /// Print one JSON object per line
-    #[arg(long, env = "NYDUS_CONVERT_JSON")]
-    pub json: bool,
-    #[command(flatten)]
-    pub registry: Registry,
 }

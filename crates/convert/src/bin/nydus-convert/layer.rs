@@ -13,8 +13,8 @@ use nydus_convert::{ChunkDictionary, Error, Run};
 use serde::Serialize;
 
 use crate::args::{Fidelity, Format, Output, Prefetch, Replay, Resources};
-use crate::commands::{print_line, show_losses, show_report};
-use crate::ends::open_dictionary;
+use crate::open::open_dictionary;
+use crate::print::{print_line, show_losses, show_report};
 use crate::registries::Registry;
 use crate::streams::{self, Target};
 use crate::{progress, signals};

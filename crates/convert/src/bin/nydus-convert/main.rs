@@ -1,20 +1,26 @@
 //! `nydus-convert`: translates arguments into options once, runs the library, prints the report.
 
 mod args;
-mod commands;
+mod check;
+mod cli;
 mod drop_in;
-mod ends;
 mod hints;
+mod inspect;
 mod layer;
-mod lower;
+mod look;
 mod mount;
+mod open;
 mod overwriting;
+mod print;
 mod progress;
 mod registries;
 mod signals;
 mod store;
 mod store_verbs;
 mod streams;
+mod to_nydus;
+mod to_oci;
+mod usage;
 mod values;
 
 use std::panic;
@@ -26,7 +32,7 @@ use nydus_convert::layer_verbs::VerbError;
 use nydus_convert::{Error, Kind};
 use tracing_subscriber::EnvFilter;
 
-use args::{Cli, Command};
+use cli::{Cli, Command};
 
 fn main() -> ExitCode {
     silence_index_panics();
@@ -39,7 +45,7 @@ fn main() -> ExitCode {
             Command::Check(args) => level(args.output.verbose),
             _ => level(0),
         });
-        commands::run(cli.command)
+        cli::run(cli.command)
     };
     match done {
         Ok(code) => code,
@@ -109,7 +115,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     if error.downcast_ref::<drop_in::Refusal>().is_some() {
         return 2;
     }
-    if error.downcast_ref::<lower::UsageError>().is_some() {
+    if error.downcast_ref::<usage::UsageError>().is_some() {
         return 2;
     }
     if let Some(Error::Verb(VerbError::ProvenStream)) = error.downcast_ref::<Error>() {

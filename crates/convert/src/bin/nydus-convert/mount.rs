@@ -9,8 +9,8 @@ use clap::Args;
 use nydus_convert::oci::{Digest, LayoutSource, Platform, Reference};
 use nydus_convert::{Error, kernel_mount};
 
-use crate::commands::print_line;
-use crate::lower::{self, UsageError};
+use crate::print::print_line;
+use crate::usage::{self, UsageError};
 
 #[derive(Debug, Args)]
 pub struct MountCmd {
@@ -30,7 +30,7 @@ pub struct MountCmd {
 impl MountCmd {
     /// Writes the bootstrap and prints the command.
     pub fn run(&self) -> Result<ExitCode> {
-        let reference = lower::reference(&self.image)?;
+        let reference = usage::reference(&self.image)?;
         let Reference::Oci { dir, name, digest } = &reference else {
             return Err(UsageError::NotALayout { reference: self.image.clone() }.into());
         };

@@ -7,8 +7,8 @@ use anyhow::Result;
 use nydus_convert::oci::{Reference, RegistryOptions, RegistrySource, Source};
 use nydus_convert::{Error, holds_nydus};
 
-use crate::ends::open_source;
-use crate::lower::UsageError;
+use crate::open::open_source;
+use crate::usage::UsageError;
 
 /// What a conversion makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,8 +16,8 @@ use nydus_convert::store_verbs::{
 };
 use serde::Serialize;
 
-use crate::lower::UsageError;
 use crate::store::StoreLocation;
+use crate::usage::UsageError;
 use crate::{signals, values};
 
 #[derive(Debug, Subcommand)]

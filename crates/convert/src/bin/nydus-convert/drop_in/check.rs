@@ -9,7 +9,7 @@ use nydus_convert::{Error, Resources};
 use super::args::Check;
 use super::refusals::Refusal;
 use super::result::{Outcome, id};
-use crate::commands::print_line;
+use crate::print::print_line;
 
 /// Checks a bootstrap, and the blobs in a directory.
 pub fn run(args: &Check) -> Result<ExitCode> {

@@ -10,9 +10,9 @@ use nydus_convert::{ChunkDictionary, Error, FsOptions, Resources, Run};
 use super::args::Create;
 use super::refusals::{self, Refusal};
 use super::result::{Outcome, warn};
-use crate::lower::UsageError;
 use crate::signals;
 use crate::streams::{self, Target};
+use crate::usage::UsageError;
 
 /// Makes a blob of a layer.
 pub fn run(args: &Create) -> Result<ExitCode> {

@@ -4,7 +4,7 @@ use nydus_convert::rafs::FsVersion;
 use thiserror::Error;
 
 use super::args::{Create, RefusedByCreate};
-use crate::lower::UsageError;
+use crate::usage::UsageError;
 
 /// Something that is understood and not done.
 #[derive(Debug, Error)]

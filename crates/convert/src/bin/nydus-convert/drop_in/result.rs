@@ -8,7 +8,7 @@ use nydus_convert::LossReport;
 use nydus_convert::rafs::{BlobName, Image};
 use serde::Serialize;
 
-use crate::commands::print_line;
+use crate::print::print_line;
 use crate::streams;
 
 /// What callers take for the builder's version: they look for a `v`.

@@ -10,11 +10,11 @@ use nydus_convert::oci::{
 };
 use nydus_convert::{ChunkDictionary, Error, Rootfs};
 
-use crate::lower::{self, UsageError};
+use crate::usage::{self, UsageError};
 
 /// Opens what a reference leads to.
 pub fn open_source(reference: &Reference, options: &RegistryOptions) -> Result<Box<dyn Source>> {
-    open_source_for(reference, options, &lower::unnamed_platform())
+    open_source_for(reference, options, &usage::unnamed_platform())
 }
 
 /// A layer without an image around it, which can be read as it comes: a pipe, or a directory tree. None of other sources.
@@ -71,7 +71,7 @@ pub fn open_dictionary(text: &str, options: &RegistryOptions) -> Result<ChunkDic
     let open = || -> Result<ChunkDictionary> {
         match text.strip_prefix("bootstrap").and_then(|rest| rest.strip_prefix([':', '='])) {
             Some(file) => Ok(ChunkDictionary::of_bootstrap(Path::new(file)).map_err(Error::from)?),
-            None => Ok(ChunkDictionary::of_images(open_source(&lower::reference(text)?, options)?.into())
+            None => Ok(ChunkDictionary::of_images(open_source(&usage::reference(text)?, options)?.into())
                 .map_err(Error::from)?),
         }
     };

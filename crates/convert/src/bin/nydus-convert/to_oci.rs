@@ -1,0 +1,109 @@
+//! `to-oci`.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use nydus_convert::{Lacking, Layers, Restoration, Run, ToOciOptions, ToOciReport, to_oci};
+
+use crate::args::{Output, Resources};
+use crate::open::{open_sink, open_source};
+use crate::overwriting::{self, Makes};
+use crate::print::print_result;
+use crate::registries::Registries;
+use crate::usage::{self, UsageError};
+use crate::{progress, signals, values};
+
+#[derive(Debug, Args)]
+pub struct ToOci {
+    /// Nydus image to convert back
+    pub source: String,
+    /// Where the result goes; a reference of that name is replaced
+    pub target: String,
+    /// How layers are stored: original, gzip[:LEVEL], zstd[:LEVEL] or none [default: original]
+    ///
+    /// `original` gives every layer bit for bit as it was before the image became a Nydus image, and fails with exit
+    /// code 3 if one cannot be had; images that do not remember their layers get gzip. The others give the same tars
+    /// with fresh compression, hence another digest of the image.
+    ///
+    /// Where an image remembers nothing and the layers that its blobs describe are not all that it has, one more layer
+    /// holds the difference, with a note; if `original` is given explicitly, that is an error with exit code 3.
+    #[arg(long, value_parser = values::layers, env = "NYDUS_CONVERT_LAYERS")]
+    pub layers: Option<Layers>,
+    /// Images of an index to convert: `all`, or platforms like linux/amd64,linux/arm64/v8
+    #[arg(long, default_value = "all", env = "NYDUS_CONVERT_PLATFORM")]
+    pub platform: String,
+    /// Replace the target whatever it holds: the source itself, or an image of the other kind
+    #[arg(long, env = "NYDUS_CONVERT_FORCE")]
+    pub force: bool,
+    #[command(flatten)]
+    pub registries: Registries,
+    #[command(flatten)]
+    pub resources: Resources,
+    #[command(flatten)]
+    pub output: Output,
+    /// Write the digest of the result to this file
+    #[arg(long, value_name = "FILE", env = "NYDUS_CONVERT_DIGEST_FILE")]
+    pub digest_file: Option<PathBuf>,
+}
+
+impl ToOci {
+    /// The conversion asked for.
+    fn options(&self) -> Result<ToOciOptions, UsageError> {
+        // To ask for the originals is to want nothing else.
+        let lacking = match self.layers {
+            Some(Layers::Original) => Lacking::Refuse,
+            _ => Lacking::Add,
+        };
+        let layers = self.layers.unwrap_or_default();
+        Ok(ToOciOptions { layers, lacking, platforms: usage::platforms(&self.platform)? })
+    }
+}
+
+/// Converts back.
+pub fn run(args: &ToOci) -> Result<ExitCode> {
+    let options = args.options()?;
+    let stop = signals::stop_on_signals().context("cannot listen to signals")?;
+    let (source_name, target_name) = (usage::reference(&args.source)?, usage::reference(&args.target)?);
+    if !args.force {
+        overwriting::check(Makes::Oci, &source_name, &target_name, &args.registries.target())?;
+    }
+    let source = open_source(&source_name, &args.registries.source())?;
+    let sink = open_sink(&target_name, &source_name, &args.registries.target())?;
+    let observer = progress::display(&args.output);
+    let run =
+        Run::new(args.resources.lower(args.registries.common.max_zstd_window()), observer.as_ref(), &stop);
+    let report = to_oci(source.as_ref(), sink, &options, &run)?;
+    if let Some(file) = &args.digest_file {
+        fs::write(file, &report.digest).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    if !args.output.quiet {
+        summarise_restored(&report);
+    }
+    print_result(&args.output, &report, &report.reference)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn summarise_restored(report: &ToOciReport) {
+    for image in &report.images {
+        let platform = image.platform.as_deref().unwrap_or("image");
+        match image.action {
+            Restoration::Carried => eprintln!("{platform}: unchanged"),
+            Restoration::Exact => {
+                eprintln!("{platform}: {} layers, all as they were, bit for bit", image.layers.len());
+            }
+            Restoration::Rebuilt => {
+                let tars = image.layers.iter().filter(|layer| layer.exact_tar).count();
+                eprintln!(
+                    "{platform}: {} layers made anew, {tars} of them with the original tar; the digest is new",
+                    image.layers.len()
+                );
+            }
+        }
+    }
+    if report.exact {
+        eprintln!("the digest is the original's: {}", report.digest);
+    }
+}
