@@ -10,6 +10,9 @@ use thiserror::Error;
 
 use crate::kind::Kind;
 
+/// Entries of an index, and of all indexes in it, that are looked at. Real ones have some dozens; nested indexes multiply.
+pub const MAX_IMAGES: usize = 1024;
+
 /// Why an image cannot be found, or not be read.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -51,7 +54,7 @@ pub enum ImageError {
         left_out: String,
     },
     /// More entries than are looked at.
-    #[error("the index lists more than {} images, with those of the indexes in it", super::find::MAX_IMAGES)]
+    #[error("the index lists more than {} images, with those of the indexes in it", MAX_IMAGES)]
     TooManyImages,
     /// An index inside an index inside an index …
     #[error("the index {digest} is nested too deep")]

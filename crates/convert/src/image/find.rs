@@ -5,14 +5,11 @@ use nydus_convert_oci::{
     self as oci, Config, Descriptor, ErrorKind, Manifest, ManifestKind, Platform, Source,
 };
 
-use super::error::ImageError;
+use super::error::{ImageError, MAX_IMAGES};
 use super::platform_filter::PlatformFilter;
 
 /// Indexes inside indexes that are followed. Real images have one level.
 pub const MAX_DEPTH: usize = 4;
-
-/// Entries of an index, and of all indexes in it, that are looked at. Real ones have some dozens; nested indexes multiply.
-pub const MAX_IMAGES: usize = 1024;
 
 /// Bytes of an index that are as much work as an image.
 const BYTES_OF_AN_IMAGE: u64 = 16 << 10;

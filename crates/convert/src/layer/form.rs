@@ -1,14 +1,17 @@
 //! What layers become: one of three forms, decided once for a conversion.
 
 use nydus_convert_chunk::{BlobOptions, PackOptions};
-use nydus_convert_oci::Descriptor;
 use nydus_convert_rafs::{ChunkSize, Compressor, Digester};
 
-use super::converted::ConvertedLayer;
-use super::{plain_tar, refer};
 use crate::dictionary::ChunkDictionary;
 use crate::options::{Dedup, Fidelity, FsOptions};
 use crate::reuse::Reuse;
+
+/// How chunks of layers that are referred to are stored and named: they are pieces of gzip.
+pub const REFERRED: (Compressor, Digester) = (Compressor::Gzip, Digester::Sha256);
+
+/// How those of plain tars are.
+pub const PLAIN_TAR: (Compressor, Digester) = (Compressor::None, Digester::Sha256);
 
 /// What layers become.
 pub enum Form<'a> {
@@ -52,18 +55,8 @@ impl<'a> Form<'a> {
     pub fn algorithms(&self) -> (Compressor, Digester) {
         match self {
             Self::Packed(Packed { fs, .. }) => (fs.compression.compressor(), fs.digester),
-            Self::Referred(_) => (refer::COMPRESSOR, refer::DIGESTER),
-            Self::PlainTar(_) => (plain_tar::COMPRESSOR, plain_tar::DIGESTER),
-        }
-    }
-
-    /// The blobs of an image made of these layers, as its manifest lists them. `originals` are the layers as they were.
-    pub fn describe(&self, layers: &[&ConvertedLayer], originals: &[Descriptor]) -> Vec<Descriptor> {
-        let blobs = layers.iter().map(|layer| nydus_convert_oci::nydus::blob_descriptor(layer.blob));
-        match self {
-            Self::Packed(_) => blobs.collect(),
-            Self::Referred(_) => refer::describe(blobs, originals),
-            Self::PlainTar(_) => plain_tar::describe(layers, originals),
+            Self::Referred(_) => REFERRED,
+            Self::PlainTar(_) => PLAIN_TAR,
         }
     }
 }

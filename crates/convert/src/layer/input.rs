@@ -15,9 +15,10 @@ use nydus_convert_oci::{
     decompress_watched,
 };
 
-use super::Task;
+use super::allowance::{Allowance, Meter, Stored};
 use super::converted::LayerIdentity;
 use super::failure::LayerFailure;
+use super::task::Task;
 use crate::run::ReadAhead;
 use crate::run::{LayerLabel, Observer};
 
@@ -194,6 +195,11 @@ impl Progress<'_> {
     pub fn report(&self) {
         let read = self.read.load(Ordering::Relaxed);
         self.observer.layer_advanced(self.label, read - self.reported.replace(read));
+    }
+
+    /// What the layer's tree may weigh.
+    pub fn meter(&self, task: &Task<'_>) -> Meter {
+        Meter::new(Allowance::new(task.layers.spare.clone(), Stored::Read(self.stored())))
     }
 
     /// The stored bytes read so far, counted on.

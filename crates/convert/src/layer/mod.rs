@@ -22,79 +22,26 @@ mod pack;
 pub(crate) mod plain_tar;
 mod refer;
 mod tape;
+mod task;
 mod way_back;
 
 use std::io;
-use std::num::NonZeroUsize;
-use std::path::Path;
 
-use nydus_convert_oci::{self as oci, Descriptor, ErrorKind, Sink, Source};
+use nydus_convert_oci::{self as oci, Descriptor, ErrorKind};
 
 use crate::kind::Kind;
-use crate::options::Replay;
-use crate::prefetch::Prefetch;
 use crate::reuse::Below;
-use crate::run::{LayerLabel, Run};
+use crate::run::LayerLabel;
 
 pub use allowance::{Allowance, Meter, Spare, Stored};
 pub use converted::{ConvertedLayer, LayerIdentity, MergeLayer};
 pub use failure::LayerFailure;
-pub use form::{Form, Packed};
+pub use form::{Form, PLAIN_TAR, Packed};
 pub use input::LayerInput;
-use input::Progress;
 pub use loss::{Lost, LostEntry};
-
-/// What all layers of a run share.
-pub struct LayerRun<'a> {
-    /// Where layers come from.
-    pub source: &'a dyn Source,
-    /// Where blobs go.
-    pub sink: &'a dyn Sink,
-    /// What layers become.
-    pub form: Form<'a>,
-    /// What is kept for the way back.
-    pub replay: Replay,
-    /// What is to lie in front.
-    pub prefetch: &'a Prefetch,
-    /// Where temporary files are made.
-    pub tmpdir: Option<&'a Path>,
-    /// What is left of [`Resources::max_metadata`](crate::Resources::max_metadata).
-    pub spare: Spare,
-    /// Layers converted at the same time.
-    pub parallel_layers: NonZeroUsize,
-    /// What it shares with everything else.
-    pub run: &'a Run<'a>,
-}
-
-/// The conversion of one layer under way.
-pub struct Task<'a> {
-    /// What it shares with the others.
-    pub layers: &'a LayerRun<'a>,
-    /// What it is called.
-    pub label: &'a LayerLabel,
-    /// Says, asked again and again, whether the result is not wanted any more.
-    pub give_up: &'a dyn Fn() -> bool,
-}
-
-impl Task<'_> {
-    /// What the layer's tree may weigh.
-    fn meter(&self, progress: &Progress<'_>) -> Meter {
-        Meter::new(Allowance::new(self.layers.spare.clone(), Stored::Read(progress.stored())))
-    }
-
-    /// Whether to go on.
-    fn proceed(&self) -> Result<(), LayerFailure> {
-        self.layers.run.proceed()?;
-        if (self.give_up)() { Err(LayerFailure::GivenUp) } else { Ok(()) }
-    }
-}
+pub use task::{LayerRun, Task};
 
 impl LayerRun<'_> {
-    /// A layer's share of the file data in flight, in bytes.
-    fn window(&self) -> usize {
-        self.run.resources.window_bytes / self.parallel_layers
-    }
-
     /// Converts one layer; it may refer to those in `below`. Asked again and again, `give_up` says whether the result is
     /// not wanted any more.
     pub fn convert(
@@ -159,6 +106,18 @@ impl LayerRun<'_> {
                 LayerFailure::Source(error)
             }
             _ => failure,
+        }
+    }
+}
+
+impl Form<'_> {
+    /// The blobs of an image made of these layers, as its manifest lists them. `originals` are the layers as they were.
+    pub fn describe(&self, layers: &[&ConvertedLayer], originals: &[Descriptor]) -> Vec<Descriptor> {
+        let blobs = layers.iter().map(|layer| nydus_convert_oci::nydus::blob_descriptor(layer.blob));
+        match self {
+            Self::Packed(_) => blobs.collect(),
+            Self::Referred(_) => refer::describe(blobs, originals),
+            Self::PlainTar(_) => plain_tar::describe(layers, originals),
         }
     }
 }

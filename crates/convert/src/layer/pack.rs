@@ -15,7 +15,6 @@ use nydus_convert_oci::{self as oci, Compression, DiffId, Digest, PrehashedBlobW
 use nydus_convert_rafs::{self as rafs, Blob, FsVersion, Image, InodeKind, LayerTree, Tree};
 use nydus_convert_recompress::Identified;
 
-use super::Task;
 use super::converted::{ConvertedLayer, MergeLayer};
 use super::elsewhere::Elsewhere;
 use super::encoder::EncoderWatch;
@@ -24,6 +23,7 @@ use super::failure::LayerFailure;
 use super::form::Packed;
 use super::input::{Inflating, LayerInput, Progress};
 use super::neighbours::Neighbours;
+use super::task::Task;
 use super::way_back::Layer;
 use crate::options::{Fidelity, Replay};
 use crate::remembered::{CHUNKS_SECTION, chunk_records};
@@ -151,7 +151,7 @@ fn entry_options<'a>(
         version: packed.fs.version,
         chunk_size: packed.fs.chunk_size,
         max_content: layers.run.resources.max_layer_size,
-        meter: task.meter(progress),
+        meter: progress.meter(task),
         record: layers.replay != Replay::None,
         salvage: packed.fidelity == Fidelity::Warn,
         prefetch: Some(layers.prefetch),

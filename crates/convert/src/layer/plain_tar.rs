@@ -12,27 +12,23 @@ use nydus_convert_chunk::Buffers;
 use nydus_convert_oci::nydus;
 use nydus_convert_oci::{self as oci, Algorithm, Compression, Descriptor, DiffId, PrehashedBlobWriter};
 use nydus_convert_rafs::{
-    Blob, BlobFeatures, BlobId, BlobName, Chunk, ChunkRef, ChunkSize, CiLocation, Cipher, Compressor,
-    Digester, limits,
+    Blob, BlobFeatures, BlobId, BlobName, Chunk, ChunkRef, ChunkSize, CiLocation, Cipher, Compressor, limits,
 };
 use nydus_convert_recompress::Identified;
 
-use super::Task;
 use super::allowance::Meter;
 use super::converted::{ConvertedLayer, MergeLayer, TarLayer};
 use super::encoder::EncoderWatch;
 use super::entries::{Contents, Entries, EntryOptions};
 use super::failure::LayerFailure;
+use super::form::PLAIN_TAR;
 use super::input::{Inflating, LayerInput};
+use super::task::Task;
 use super::way_back::Layer;
 use crate::options::Replay;
 use crate::remembered::{LayerRecord, Stored};
 use crate::report::{ReplayReport, WayBack};
 
-/// What an image of tars says of its chunks.
-pub const COMPRESSOR: Compressor = Compressor::None;
-/// The format has no other, and no digests of chunks either.
-pub const DIGESTER: Digester = Digester::Sha256;
 /// What the reference builder says of the chunk information that is not there.
 const CI_COMPRESSOR: Compressor = Compressor::Lz4Block;
 /// Unit of places in a tar, and of a device.
@@ -71,7 +67,7 @@ pub(super) fn keep(
     let tar = tar.through(|inner| Tee { inner, out });
     let max_content = layers.run.resources.max_layer_size;
     let bounds =
-        Bounds { chunk_size, window_bytes: layers.window(), max_content, meter: task.meter(&progress) };
+        Bounds { chunk_size, window_bytes: layers.window(), max_content, meter: progress.meter(task) };
     let proceed = || task.proceed();
     let ReadTar { source: tar, contents, lengths } = read_tar(tar, bounds, &proceed, || progress.report())?;
     let (Tee { inner: ahead, out }, actual, tar_bytes) = tar.finish();
@@ -201,8 +197,8 @@ pub(crate) fn blob(
     Ok(Some(Blob {
         name: BlobName::Id(id),
         features: BlobFeatures::TARFS | BlobFeatures::CAP_TAR_TOC,
-        compressor: COMPRESSOR,
-        digester: DIGESTER,
+        compressor: PLAIN_TAR.0,
+        digester: PLAIN_TAR.1,
         chunk_count,
         compressed_size: tar_bytes,
         uncompressed_size: tar_bytes,

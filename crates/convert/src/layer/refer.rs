@@ -14,22 +14,18 @@ use nydus_convert_oci::nydus;
 use nydus_convert_oci::{self as oci, Compression, Descriptor, Digest, Watch};
 use nydus_convert_rafs::meta::zran::{Context, InContext, Zran};
 use nydus_convert_rafs::{
-    self as rafs, Blob, BlobId, Chunk, ChunkFlags, ChunkRef, ChunkSize, Compressor, Digester, FsVersion,
-    Image, LayerTree,
+    self as rafs, Blob, BlobId, Chunk, ChunkFlags, ChunkRef, ChunkSize, FsVersion, Image, LayerTree,
 };
 use nydus_convert_recompress::seek::{self, SeekIndex, Windows};
 
-use super::Task;
 use super::converted::{ConvertedLayer, MergeLayer};
 use super::entries::{Entries, EntryOptions};
 use super::failure::LayerFailure;
+use super::form::REFERRED;
 use super::input::{Inflating, LayerInput};
+use super::task::Task;
 use crate::report::{ReplayReport, WayBack};
 
-/// What an image of referred layers says of its chunks.
-pub const COMPRESSOR: Compressor = Compressor::Gzip;
-/// How their chunks are named: the format has no other.
-pub const DIGESTER: Digester = Digester::Sha256;
 /// Longest stored length that an entry holds.
 const MAX_STORED: u64 = 0xff_ffff;
 
@@ -62,10 +58,10 @@ pub(super) fn refer(
     }
     let proceed = || task.proceed();
     let max_content = layers.run.resources.max_layer_size;
-    let options = EntryOptions::in_place(chunk_size, max_content, task.meter(&progress), &proceed);
+    let options = EntryOptions::in_place(chunk_size, max_content, progress.meter(task), &proceed);
     let mut entries = Entries::new(tar, Buffers::new(layers.window()), options);
     let groups = entries.by_ref().inspect(|_| progress.report());
-    let numbered = number_chunks(&layers.run.pool, (layers.window(), chunk_size, DIGESTER), groups);
+    let numbered = number_chunks(&layers.run.pool, (layers.window(), chunk_size, REFERRED.1), groups);
     let numbered = numbered.map_err(|error: PackError<LayerFailure>| LayerFailure::from(error))?;
     let (tar, mut contents, _) = entries.finish()?;
     let (ahead, actual, tar_bytes) = tar.finish();
@@ -119,8 +115,8 @@ fn write_bootstrap(
         tree: std::mem::take(layer.tree_mut()),
         blobs: blob.cloned().into_iter().collect(),
         chunk_size,
-        compressor: COMPRESSOR,
-        digester: DIGESTER,
+        compressor: REFERRED.0,
+        digester: REFERRED.1,
         tarfs: false,
         prefetch,
     };

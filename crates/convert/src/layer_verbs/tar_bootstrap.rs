@@ -10,7 +10,7 @@ use super::pack::NamedStream;
 use crate::error::Error;
 use crate::layer::failure::LayerFailure;
 use crate::layer::plain_tar::{self, Bounds, ReadTar};
-use crate::layer::{Allowance, Meter, Spare, Stored};
+use crate::layer::{Allowance, Meter, PLAIN_TAR, Spare, Stored};
 use crate::options::Fidelity;
 use crate::prefetch::Prefetch;
 use crate::report::LossReport;
@@ -85,8 +85,8 @@ fn make(
         tree: std::mem::take(contents.tree.tree_mut()),
         blobs: blob.into_iter().collect(),
         chunk_size: options.chunk_size,
-        compressor: plain_tar::COMPRESSOR,
-        digester: plain_tar::DIGESTER,
+        compressor: PLAIN_TAR.0,
+        digester: PLAIN_TAR.1,
         tarfs: true,
         prefetch,
     };

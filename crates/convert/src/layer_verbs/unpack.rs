@@ -20,8 +20,9 @@ use crate::report::{SCHEMA_VERSION, ToolReport, UnpackReport};
 use crate::run::{LayerLabel, Resources};
 use crate::to_oci::Run;
 use crate::to_oci::blob::OpenBlob;
-use crate::to_oci::layer::{LayerJob, RestoredTar, Restoring, restore};
+use crate::to_oci::layer::restore;
 use crate::to_oci::rebuild;
+use crate::to_oci::restoring::{LayerJob, RestoredTar, Restoring};
 
 /// What is unpacked.
 #[derive(Debug, Clone, Default)]

@@ -9,6 +9,9 @@ use thiserror::Error;
 
 use crate::kind::Kind;
 
+/// Digits of a digest that name something; fewer are more likely a slip.
+pub(super) const MIN_PREFIX: usize = 4;
+
 /// Why a verb of the chunk store failed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -16,7 +19,7 @@ pub enum StoreVerbError {
     /// A name of nothing.
     #[error(
         "the chunk store remembers no {what} '{name}'; `store ls` shows what there is (digests may be cut to {} digits)",
-        super::names::MIN_PREFIX
+        MIN_PREFIX
     )]
     Unknown {
         /// What it should be.

@@ -3,12 +3,9 @@
 use nydus_convert_oci::Reference;
 use nydus_convert_rafs::BlobId;
 
-use super::error::StoreVerbError;
+use super::error::{MIN_PREFIX, StoreVerbError};
 use super::text::{digest, printable, rfc3339};
 use crate::store::StoredImage;
-
-/// Digits of a digest that name something; fewer are more likely a slip.
-pub(super) const MIN_PREFIX: usize = 4;
 
 /// Something of the store.
 #[derive(Debug, Clone, Copy)]

@@ -3,8 +3,8 @@
 use nydus_convert_oci::{self as oci, Config, Descriptor, DiffId, Index, Manifest, nydus};
 
 use super::known::Known;
-use super::layer::RestoredTar;
 use super::layers::{Layered, rebuilt, remembered};
+use super::restoring::RestoredTar;
 use super::{Restored, Run};
 use crate::error::Error;
 use crate::image::find as images;

@@ -19,6 +19,7 @@ mod layers;
 mod payload;
 pub(crate) mod rebuild;
 mod referred;
+pub(crate) mod restoring;
 mod tarfs;
 
 use std::collections::HashSet;

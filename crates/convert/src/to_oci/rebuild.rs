@@ -10,7 +10,7 @@ use nydus_convert_rafs::{Blob, BlobName, Image, InodeId, InodeKind};
 
 use super::Run;
 use super::blob::{OpenBlob, open_chunks};
-use super::layer::{LayerJob, RestoredTar, Restoring, Watched};
+use super::restoring::{LayerJob, RestoredTar, Restoring, Watched};
 use crate::error::Error;
 use crate::image::Found;
 use crate::image::ImageError;

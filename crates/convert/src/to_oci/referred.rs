@@ -5,7 +5,7 @@ use std::io;
 use nydus_convert_oci::nydus::LayerStorage;
 use nydus_convert_oci::{self as oci, Compression, Descriptor, DiffId, Digest, HashingReader, decompress};
 
-use super::layer::{Expected, RestoredTar, Restoring};
+use super::restoring::{Expected, RestoredTar, Restoring};
 use crate::image::referred;
 use crate::layer::failure::LayerFailure;
 use crate::options::Layers;

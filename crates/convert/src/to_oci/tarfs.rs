@@ -3,17 +3,9 @@
 use nydus_convert_oci::nydus::LayerStorage;
 use nydus_convert_oci::{self as oci, DiffId};
 
-use super::layer::{RestoredTar, Restoring, TarSource};
+use super::restoring::{PlainTar, RestoredTar, Restoring, TarSource};
 use crate::layer::failure::LayerFailure;
 use crate::options::Layers;
-use crate::remembered::LayerRecord;
-
-/// What is told of a blob that is a plain tar.
-#[derive(Debug, Clone, Default)]
-pub struct PlainTar {
-    /// How the layer comes back, if the image remembers it.
-    pub record: Option<LayerRecord>,
-}
 
 impl Restoring<'_> {
     /// The layer that the blob is, or was.
