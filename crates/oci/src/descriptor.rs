@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::digest::Digest;
+use crate::json::null_is_default;
 use crate::platform::Platform;
 
 /// Annotations in the order of their keys.
@@ -78,15 +79,6 @@ impl Blob {
     pub fn descriptor(self, media_type: impl Into<String>) -> Descriptor {
         Descriptor::new(media_type, self.digest, self.size)
     }
-}
-
-/// Go writes `null` for lists and maps that are empty.
-pub(crate) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Digest as _;
 use thiserror::Error;
 
-use crate::ErrorKind;
-use crate::error::excerpt;
+use crate::kind::ErrorKind;
+use crate::text::excerpt;
 
 /// A hash that the OCI image specification registers and every client can verify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

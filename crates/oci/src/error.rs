@@ -1,6 +1,5 @@
-//! One error for everything that moves images, and the kinds from which exit codes follow.
+//! One error for everything that moves images. It stands on top and knows all others.
 
-use std::error::Error as StdError;
 use std::io;
 
 use thiserror::Error;
@@ -9,6 +8,7 @@ use crate::archive::ArchiveError;
 use crate::compression::DecompressError;
 use crate::digest::{Digest, DigestError};
 use crate::image::ImageError;
+use crate::kind::ErrorKind;
 use crate::layout::LayoutError;
 use crate::nydus::BootstrapError;
 use crate::platform::PlatformError;
@@ -16,27 +16,6 @@ use crate::reference::ReferenceError;
 #[cfg(feature = "registry")]
 use crate::registry::RegistryError;
 use crate::verify::VerifyError;
-
-/// What sort of failure an error is. Exit codes are a function of this.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ErrorKind {
-    /// What was named does not exist.
-    NotFound,
-    /// It exists and is understood well enough to say that it cannot be used.
-    Unsupported,
-    /// Permissions, read-only file systems, credentials.
-    Access,
-    /// Content is not what its descriptor, media type or format says.
-    Verification,
-    /// The network or its other end.
-    Network,
-    /// A bound that protects this machine was hit.
-    ResourceLimit,
-    /// A disk or quota is full.
-    NoSpace,
-    /// Anything else.
-    Other,
-}
 
 /// Why an image could not be read or written.
 #[derive(Debug, Error)]
@@ -180,73 +159,11 @@ fn unwrap_io(error: io::Error) -> Result<Error, io::Error> {
     }
 }
 
-impl ErrorKind {
-    /// The kind of an I/O error: that of the crate's own error where one is inside, at any depth.
-    pub fn of_io(error: &io::Error) -> Self {
-        if let Some(inner) = find_in::<VerifyError>(error) {
-            return inner.kind();
-        }
-        if let Some(inner) = find_in::<DecompressError>(error) {
-            return inner.kind();
-        }
-        #[cfg(feature = "registry")]
-        if let Some(inner) = find_in::<RegistryError>(error) {
-            return inner.kind();
-        }
-        match error.kind() {
-            io::ErrorKind::NotFound => Self::NotFound,
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::Access,
-            // EDQUOT and EFBIG are other ways of a disk to have no room for us.
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-                Self::NoSpace
-            }
-            io::ErrorKind::OutOfMemory => Self::ResourceLimit,
-            io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::NotConnected
-            | io::ErrorKind::HostUnreachable
-            | io::ErrorKind::NetworkUnreachable
-            | io::ErrorKind::NetworkDown
-            | io::ErrorKind::TimedOut => Self::Network,
-            _ => Self::Other,
-        }
-    }
-}
-
-/// The first error of type `E` that hides in `error`: directly, in an [`io::Error`] inside, or among the
-/// sources.
-pub fn find_in<E: StdError + 'static>(error: &io::Error) -> Option<&E> {
-    // An io::Error does not name its content as its source, but that content's source: both ways must be
-    // looked at.
-    let mut next: Option<&(dyn StdError + 'static)> = error.get_ref().map(|inner| inner as _);
-    while let Some(current) = next {
-        if let Some(found) = current.downcast_ref::<E>() {
-            return Some(found);
-        }
-        next = match current.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => current.source(),
-        };
-    }
-    None
-}
-
-/// The beginning of text from outside, escaped, for a message: nobody wants a megabyte or a terminal's
-/// control sequences in an error.
-pub(crate) fn excerpt(text: &str) -> String {
-    const MAX_CHARS: usize = 100;
-    let mut short: String = text.chars().take(MAX_CHARS).collect::<String>().escape_debug().collect();
-    if text.chars().nth(MAX_CHARS).is_some() {
-        short.push('…');
-    }
-    short
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::inner::find_in;
 
     fn mismatch() -> VerifyError {
         VerifyError::SizeMismatch { digest: Digest::sha256(b""), expected: 1, actual: 2 }
@@ -280,11 +197,5 @@ mod tests {
         for (errno, kind) in table {
             assert_eq!(ErrorKind::of_io(&io::Error::from_raw_os_error(errno)), kind, "errno {errno}");
         }
-    }
-
-    #[test]
-    fn excerpts_are_short_and_printable() {
-        assert_eq!(excerpt("a\u{1b}[31m\n"), "a\\u{1b}[31m\\n");
-        assert_eq!(excerpt(&"x".repeat(1000)).chars().count(), 101);
     }
 }

@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 
 use thiserror::Error;
 
-use crate::ErrorKind;
-use crate::descriptor::null_is_default;
-use crate::error::excerpt;
+use crate::json::null_is_default;
+use crate::kind::ErrorKind;
+use crate::text::excerpt;
 
 /// What an image runs on. Kept as it was written; compare with [`Platform::matches`], which knows the
 /// aliases.

@@ -4,9 +4,9 @@ use std::io::{self, Read};
 
 use thiserror::Error;
 
-use crate::ErrorKind;
 use crate::descriptor::Descriptor;
 use crate::digest::{Digest, Hasher};
+use crate::kind::ErrorKind;
 
 /// Content is not what its descriptor says.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -157,7 +157,7 @@ pub(crate) fn read_some(reader: &mut impl Read, buf: &mut [u8]) -> io::Result<us
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::error::find_in;
+    use crate::inner::find_in;
 
     fn read_all(
         data: &[u8],

@@ -15,15 +15,17 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::compression::Compression;
-use crate::descriptor::{Annotations, Descriptor, null_is_default};
+use crate::descriptor::{Annotations, Descriptor};
 use crate::digest::{DiffId, Digest, HashingReader};
-use crate::error::{Error, excerpt};
+use crate::error::Error;
 use crate::image::{Config, Format, ImageError, MAX_CONFIG, Manifest};
+use crate::json::null_is_default;
 use crate::layout::{MAX_INDEX_FILE, io_error};
 use crate::media_type;
 use crate::range::FileRange;
 use crate::reference::{Reference, RegistryName};
 use crate::source::Source;
+use crate::text::excerpt;
 
 use super::members::{Members, read_small};
 use super::{ArchiveError, Part, Parts, Unpacking};

@@ -1,5 +1,27 @@
 //! What the header of a zstd frame says of the memory that the frame needs (RFC 8878, 3.1.1.1).
 
+/// First bytes of a frame as a little-endian number (RFC 8878, 3.1.1).
+pub(super) const FRAME_MAGIC: u32 = 0xfd2f_b528;
+/// First bytes of a skippable frame but for the lowest four bits (RFC 8878, 3.1.2).
+const SKIPPABLE_MAGIC: u32 = 0x184d_2a50;
+
+pub(super) const MAGIC_LEN: usize = 4;
+
+/// Whether `bytes` begin with a frame of either sort.
+pub(super) fn is_magic(bytes: &[u8]) -> bool {
+    let magic = bytes.first_chunk::<MAGIC_LEN>().map(|magic| u32::from_le_bytes(*magic));
+    magic.is_some_and(|magic| magic == FRAME_MAGIC || magic & !0xf == SKIPPABLE_MAGIC)
+}
+
+/// Whether `bytes`, fewer than four, are how a frame of either sort can begin.
+pub(super) fn may_become_magic(bytes: &[u8]) -> bool {
+    [FRAME_MAGIC, SKIPPABLE_MAGIC].into_iter().any(|magic| {
+        let mut magic = magic.to_le_bytes();
+        magic.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        is_magic(&magic)
+    })
+}
+
 /// The header of a frame with data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Frame {
@@ -16,7 +38,7 @@ impl Frame {
     /// Reads a header; none of skippable frames and of what ends within the header.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let (magic, rest) = bytes.split_first_chunk()?;
-        if u32::from_le_bytes(*magic) != super::zstd::FRAME_MAGIC {
+        if u32::from_le_bytes(*magic) != FRAME_MAGIC {
             return None;
         }
         let (descriptor, rest) = rest.split_first()?;

@@ -9,8 +9,10 @@ use std::io::Read;
 
 use flate2::{Decompress, FlushDecompress, Status};
 
+use super::error::{Compression, DecompressError};
 use super::input::Input;
-use super::{Compression, DecompressError, Step, StepError, Watch};
+use super::step::{Step, StepError};
+use super::watch::Watch;
 
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// log2 of the largest window that deflate has.

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use super::Watch;
+use super::watch::Watch;
 use crate::verify::read_some;
 
 /// Bytes read at once. Smaller costs system calls, larger leaves the cache of the core.

@@ -1,4 +1,5 @@
 #![allow(clippy::unwrap_used)]
+use crate::kind::ErrorKind;
 use std::io::Write as _;
 
 use flate2::write::{DeflateEncoder, GzEncoder};
@@ -6,7 +7,7 @@ use flate2::{Compression as Level, Crc, GzBuilder};
 use proptest::prelude::*;
 
 use super::*;
-use crate::error::find_in;
+use crate::inner::find_in;
 use crate::{Digest, VerifyError, VerifyingReader};
 
 const NO_LIMIT: u64 = u64::MAX;

@@ -5,33 +5,15 @@ use std::io::{self, Read};
 
 use zstd::zstd_safe::{self, DCtx, DParameter, InBuffer, OutBuffer};
 
-use super::frame::Frame;
+use super::error::{Compression, DecompressError};
+use super::frame::{Frame, MAGIC_LEN, is_magic, may_become_magic};
 use super::input::Input;
+use super::step::{Step, StepError};
+use super::watch::Watch;
 use super::window::Window;
-use super::{Compression, DecompressError, Step, StepError, Watch};
 
-/// First bytes of a frame as a little-endian number (RFC 8878, 3.1.1).
-pub(super) const FRAME_MAGIC: u32 = 0xfd2f_b528;
-/// First bytes of a skippable frame but for the lowest four bits (RFC 8878, 3.1.2).
-const SKIPPABLE_MAGIC: u32 = 0x184d_2a50;
-const MAGIC_LEN: usize = 4;
 /// log2 of the largest window that libzstd decodes: what `zstd --long` can ask for. The caller's limit is compared first.
 const WINDOW_LOG_MAX: u32 = if usize::BITS == 64 { 31 } else { 30 };
-
-/// Whether `bytes` begin with a frame of either sort.
-pub(super) fn is_magic(bytes: &[u8]) -> bool {
-    let magic = bytes.first_chunk::<MAGIC_LEN>().map(|magic| u32::from_le_bytes(*magic));
-    magic.is_some_and(|magic| magic == FRAME_MAGIC || magic & !0xf == SKIPPABLE_MAGIC)
-}
-
-/// Whether `bytes`, fewer than four, are how a frame of either sort can begin.
-fn may_become_magic(bytes: &[u8]) -> bool {
-    [FRAME_MAGIC, SKIPPABLE_MAGIC].into_iter().any(|magic| {
-        let mut magic = magic.to_le_bytes();
-        magic.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-        is_magic(&magic)
-    })
-}
 
 /// A zstd decoder.
 pub(super) struct Zstd {

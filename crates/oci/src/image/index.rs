@@ -4,7 +4,8 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use crate::descriptor::{Annotations, Descriptor, null_is_default};
+use crate::descriptor::{Annotations, Descriptor};
+use crate::json::null_is_default;
 use crate::media_type;
 use crate::nydus;
 use crate::platform::Platform;

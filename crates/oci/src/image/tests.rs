@@ -1,4 +1,5 @@
 #![allow(clippy::unwrap_used)]
+use crate::kind::ErrorKind;
 use serde_json::{Value, json};
 
 use super::*;

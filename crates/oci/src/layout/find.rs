@@ -7,9 +7,10 @@ use serde::Deserialize;
 
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::error::{Error, excerpt};
+use crate::error::Error;
 use crate::image::MAX_MANIFEST;
 use crate::media_type;
+use crate::text::excerpt;
 use crate::verify::VerifyError;
 
 use super::LayoutError;

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::error::excerpt;
+use crate::text::excerpt;
 
 use super::{CONTAINERD_NAME, LayoutError, MAX_INDEX_FILE, REF_NAME, read_small};
 

@@ -15,11 +15,11 @@ use flate2::write::GzEncoder;
 use flate2::{Compression, GzBuilder};
 use thiserror::Error;
 
-use crate::ErrorKind;
 use crate::compression::decompress;
 use crate::descriptor::Blob;
 use crate::digest::{DiffId, HashingReader, HashingWriter};
-use crate::error::excerpt;
+use crate::kind::ErrorKind;
+use crate::text::excerpt;
 
 use super::{BOOTSTRAP_PATH, LAYERS_PATH, LEGACY_BOOTSTRAP_PATH, ORIGIN_PATH};
 use crate::ustar::{self, BLOCK, Block, Entry, TRAILER};

@@ -10,9 +10,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::digest::Digest;
-use crate::error::excerpt;
+use crate::text::excerpt;
 
-use super::{NameFault, ReferenceError};
+use super::error::{NameFault, ReferenceError};
 
 /// Host and repository together, in bytes: the bound of the reference implementation of registries.
 const MAX_NAME: usize = 255;

@@ -19,8 +19,8 @@ use super::retry::{self, Retry, is_transient};
 use super::rules::Place;
 use super::trust::Trust;
 use super::url::{Scheme, Url, is_loopback};
-use crate::error::excerpt;
 use crate::reference::RegistryName;
+use crate::text::excerpt;
 
 /// Redirects of one request that are followed.
 const MAX_REDIRECTS: usize = 5;

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::ErrorKind;
 use crate::digest::Digest;
+use crate::kind::ErrorKind;
 use crate::media_type;
 
 /// Why a registry did not do what was asked.
@@ -101,8 +101,10 @@ pub enum RegistryError {
     Mirrors {
         /// What each mirror said.
         mirrors: Vec<String>,
+        /// What sort of failure that of the registry is.
+        kind: ErrorKind,
         /// What the registry said.
-        source: Box<crate::Error>,
+        source: Box<dyn StdError + Send + Sync>,
     },
     /// A file with credentials, certificates or rules cannot be used.
     #[error("cannot use {} ({what})", path.display())]
@@ -195,7 +197,7 @@ impl RegistryError {
         match self {
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::Denied { .. } | Self::Helper { .. } | Self::Blocked { .. } => ErrorKind::Access,
-            Self::Mirrors { source, .. } => source.kind(),
+            Self::Mirrors { kind, .. } => *kind,
             Self::Manifest { source, .. } => source.kind(),
             Self::Push(source) => source.kind(),
             Self::Status { .. } | Self::Transport { .. } | Self::Protocol { .. } | Self::Corrupt { .. } => {
@@ -203,10 +205,10 @@ impl RegistryError {
             }
             Self::File { source, .. } => match source.downcast_ref::<io::Error>() {
                 // A missing file is not a missing image.
-                Some(error) if error.kind() != io::ErrorKind::NotFound => ErrorKind::of_io(error),
+                Some(error) if error.kind() != io::ErrorKind::NotFound => ErrorKind::of_system(error),
                 _ => ErrorKind::Other,
             },
-            Self::Staging { source, .. } => ErrorKind::of_io(source),
+            Self::Staging { source, .. } => ErrorKind::of_system(source),
             Self::Closed => ErrorKind::Other,
         }
     }

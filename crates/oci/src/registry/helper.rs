@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::error::RegistryError;
 use super::login::Login;
-use crate::error::excerpt;
+use crate::text::excerpt;
 
 /// User name that says that the secret is an identity token (docker credential helpers).
 const TOKEN_USER: &str = "<token>";

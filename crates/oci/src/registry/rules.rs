@@ -19,8 +19,8 @@ use serde::Deserialize;
 use super::environment::{config_home, variable};
 use super::error::RegistryError;
 use super::options::RegistryOptions;
-use crate::error::excerpt;
 use crate::reference::RegistryName;
+use crate::text::excerpt;
 
 /// Where the machine keeps it, and where its distribution does.
 const SYSTEM: [&str; 2] = ["/etc/containers/registries.conf", "/usr/share/containers/registries.conf"];

@@ -66,7 +66,9 @@ impl RegistrySource {
         let opened =
             Self::open_at(&last, options, options.retry).map_err(|error| match mirrors.is_empty() {
                 true => error,
-                false => RegistryError::Mirrors { mirrors, source: Box::new(error) }.into(),
+                false => {
+                    RegistryError::Mirrors { mirrors, kind: error.kind(), source: Box::new(error) }.into()
+                }
             })?;
         Ok(Self { name: Reference::Registry(name.clone()), ..opened })
     }
