@@ -1,5 +1,6 @@
-//! Bytes ⇄ chunks: hash, deduplicate, compress, and the data blobs that hold the result.
+#![doc = include_str!("../README.md")]
 //!
+//! # The way of the bytes
 //! ```text
 //!   Buffers ─► Group ─► pack(Pool, PackOptions) ─► BlobWriter ─► BlobTail ─► FinishedBlob
 //!                                                                                 │

@@ -1,19 +1,8 @@
-//! Converts OCI and Docker images to Nydus images, and back.
+#![doc = include_str!("../README.md")]
 //!
-//! An operation takes a [`oci::Source`], which knows its name, mostly a [`oci::Sink`], options, and a [`Run`]: threads, memory,
-//! who watches. It gives a report.
-//!
-//! ```no_run
-//! use nydus_convert::{Resources, Run, Stop, ToNydusOptions, oci, to_nydus};
-//!
-//! let source = oci::LayoutSource::open("images", Some("app"), None)?;
-//! let sink = oci::LayoutSink::create("images", Some("app-nydus"))?;
-//! let stop = Stop::new();
-//! let run = Run::new(Resources::default(), &(), &stop);
-//! let report = to_nydus(&source, Box::new(sink), &ToNydusOptions::default(), &run)?;
-//! println!("{}", report.reference);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
+//! # Operations
+//! An operation takes a [`oci::Source`], mostly a [`oci::Sink`], options, and a [`Run`]: threads, memory, an observer. It gives
+//! a report: [`to_nydus`], [`to_oci`], [`check()`], [`open_nydus`], [`inspect`], [`layer_verbs`], [`store_verbs`].
 
 /// The example of the guide compiles.
 #[cfg(doctest)]

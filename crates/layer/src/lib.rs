@@ -1,9 +1,10 @@
-//! OCI layer tars: bytes ⇄ entries.
+#![doc = include_str!("../README.md")]
 //!
-//! [`LayerReader`] reads a layer as a stream: every legal tar, whoever wrote it, becomes a sequence of [`Entry`]s with
-//! their content; hostile ones become errors that say where. What counts as legal, and what it means, is what the
-//! programs that unpack images decide: Go's `archive/tar` (containerd, Docker, podman, umoci), then GNU tar.
-//! The raw bytes that are not content, which exact replay needs, can be watched through a [`Tape`].
+//! # The way of the bytes
+//! [`LayerReader`] gives a sequence of [`Entry`]s with their content; what is hostile becomes an error that says where. What
+//! counts as legal, and what it means, is what the programs that unpack images decide: Go's `archive/tar` (containerd, Docker,
+//! podman, umoci), then GNU tar. The raw bytes that are not content, which exact replay needs, can be watched through a
+//! [`Tape`].
 //!
 //! ```text
 //! source ─► blocks ──────────────► reader ─► assemble ─► Entry
@@ -12,8 +13,7 @@
 //!            Tape ◄── record::Recorder ─► record ─► the same tar again
 //! ```
 //! Dialects: V7, ustar, star's prefix, GNU (long names, base-256, old sparse), PAX (local, global, sparse 0.0 to 1.0,
-//! xattrs in both spellings). The `tar` crate is not used: its number and PAX accessors lose negative times and binary
-//! values, and the framing is needed raw anyway.
+//! xattrs in both spellings).
 
 mod assemble;
 mod blocks;

@@ -1,4 +1,6 @@
-//! Container images as OCI knows them, and how a Nydus image looks in OCI form.
+#![doc = include_str!("../README.md")]
+//!
+//! # Modules
 //!
 //! | module | subject |
 //! |---|---|

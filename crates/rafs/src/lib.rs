@@ -1,8 +1,10 @@
-//! RAFS, the file system format of Nydus images: bytes ⇄ tree.
+#![doc = include_str!("../README.md")]
 //!
-//! This crate knows the format and nothing else: it takes `&[u8]`, gives `impl Write`, and does no I/O of its own.
-//! The vocabulary that the other crates share ([`EntryPath`], [`Metadata`], [`Xattrs`], [`ChunkDigest`],
-//! [`Compressor`], [`Chunk`]) lives here, as does the versionless [`Tree`] and the overlay of one tree on another.
+//! # Modules
+//! [`v5`] and [`v6`] read and write bootstraps of one version, [`parse`] and [`write()`] those of both. [`meta`] has the tables
+//! of blobs, [`limits`] what is too much. The words that all crates share ([`EntryPath`], [`Metadata`], [`Xattrs`],
+//! [`ChunkDigest`], [`Compressor`], [`Chunk`]) are here, and so are the [`Tree`] that belongs to no version and the
+//! [`overlay()`] of one tree on another.
 
 mod bytes;
 mod chunk;
