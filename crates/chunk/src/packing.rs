@@ -11,7 +11,7 @@ use crate::store::StoreError;
 /// What was packed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Packing {
-    /// For every chunk, in stream order, its number in the blob; from [`Foreign::FIRST`] on, of a chunk elsewhere.
+    /// For every chunk, in stream order, its number in the blob; from [`Foreign::FIRST`](crate::Foreign::FIRST) on, of a chunk elsewhere.
     pub indexes: Vec<u32>,
     /// Plain bytes of all chunks.
     pub plain_bytes: u64,

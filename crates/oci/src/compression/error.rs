@@ -94,7 +94,7 @@ pub enum DecompressError {
         offset: u64,
         /// What it needs.
         needed: u64,
-        /// [`StreamLimits::zstd_window`].
+        /// [`StreamLimits::zstd_window`](crate::StreamLimits::zstd_window).
         limit: u64,
     },
     /// Compressed by something that OCI does not know.
