@@ -60,7 +60,7 @@ pub struct Settled {
 
 impl Candidates {
     /// Numbers from here on stand for candidates, as long as nothing is decided.
-    pub const FIRST: u32 = 1 << 31;
+    pub(crate) const FIRST: u32 = 1 << 31;
 
     /// The number of a chunk that was found before, or is found now.
     pub(crate) fn number(

@@ -73,7 +73,7 @@ impl Prefetch {
     }
 
     /// Whether a pattern is the path or a directory above it.
-    pub fn covers(&self, path: &EntryPath) -> bool {
+    pub(crate) fn covers(&self, path: &EntryPath) -> bool {
         let mut at = (!self.is_empty()).then(|| path.clone());
         while let Some(path) = at {
             if self.known.contains(&path) {
@@ -86,7 +86,7 @@ impl Prefetch {
 
     /// What the table of a bootstrap with this tree lists: each pattern's entry, in their order and once. A file
     /// without content is nothing to fetch.
-    pub fn entries(&self, tree: &Tree) -> Vec<InodeId> {
+    pub(crate) fn entries(&self, tree: &Tree) -> Vec<InodeId> {
         let mut seen = HashSet::new();
         let has_content = |id: &InodeId| !matches!(tree.inode(*id).kind, InodeKind::Regular { size: 0, .. });
         let found = self.patterns.iter().filter_map(|pattern| tree.get(pattern)).filter(has_content);
@@ -94,12 +94,12 @@ impl Prefetch {
     }
 
     /// Patterns that name nothing in this tree.
-    pub fn unknown<'a>(&'a self, tree: &'a Tree) -> impl Iterator<Item = &'a EntryPath> {
+    pub(crate) fn unknown<'a>(&'a self, tree: &'a Tree) -> impl Iterator<Item = &'a EntryPath> {
         self.patterns.iter().filter(|pattern| tree.get(pattern).is_none())
     }
 
     /// All that the patterns cover in this tree, whatever its kind.
-    pub fn covered(&self, tree: &Tree) -> HashSet<InodeId> {
+    pub(crate) fn covered(&self, tree: &Tree) -> HashSet<InodeId> {
         let mut covered = HashSet::new();
         let mut pending: Vec<InodeId> =
             self.patterns.iter().filter_map(|pattern| tree.get(pattern)).collect();

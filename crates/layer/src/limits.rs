@@ -8,4 +8,4 @@ pub const MAX_EXTENSION: usize = 1 << 20;
 
 /// Bytes of a path in normal form: `PATH_MAX` without its NUL. The kernel takes no longer name, so no extractor can
 /// create the file and no client can open it.
-pub const MAX_PATH: usize = 4095;
+pub(crate) const MAX_PATH: usize = 4095;

@@ -239,7 +239,7 @@ impl<R: Read> Read for HashingReader<R> {
 }
 
 /// A writer that hashes (SHA-256) and counts what passes.
-pub struct HashingWriter<W> {
+pub(crate) struct HashingWriter<W> {
     inner: W,
     hasher: Hasher,
     count: u64,

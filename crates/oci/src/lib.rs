@@ -47,7 +47,7 @@ pub use compression::{
     Compression, DecompressError, Decompressor, StreamLimits, Watch, decompress, decompress_watched,
 };
 pub use descriptor::{Annotations, Blob, Descriptor};
-pub use digest::{Algorithm, DiffId, Digest, DigestError, Hasher, HashingReader, HashingWriter};
+pub use digest::{Algorithm, DiffId, Digest, DigestError, Hasher, HashingReader};
 pub use error::Error;
 pub use image::{Config, ImageError, Index, Manifest, ManifestKind};
 pub use inner::find_in;

@@ -14,9 +14,9 @@ pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 pub const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 /// OCI layer that must not be redistributed, and its compressed forms by suffix (image-spec, deprecated in
 /// 1.1).
-pub const OCI_LAYER_NONDISTRIBUTABLE: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar";
+pub(crate) const OCI_LAYER_NONDISTRIBUTABLE: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar";
 /// OCI artifact manifest (image-spec 1.1 release candidates; removed, still met).
-pub const OCI_ARTIFACT: &str = "application/vnd.oci.artifact.manifest.v1+json";
+pub(crate) const OCI_ARTIFACT: &str = "application/vnd.oci.artifact.manifest.v1+json";
 
 /// Docker image manifest, version 2, schema 2 (distribution, `manifest-v2-2.md`).
 pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
@@ -24,21 +24,21 @@ pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.
 pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 /// Docker image config (distribution, `manifest-v2-2.md`).
 pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
-/// Docker layer, plain tar (written by `docker save` lovers and old buildah; not in the specification).
+/// Docker layer, plain tar (written by old buildah; not in the specification).
 pub const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
 /// Docker layer, gzip (distribution, `manifest-v2-2.md`).
 pub const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 /// Docker layer, zstd (containerd and containers/image read it; not in the specification).
 pub const DOCKER_LAYER_ZSTD: &str = "application/vnd.docker.image.rootfs.diff.tar.zstd";
 /// Docker layer that must not be redistributed, and its compressed form by suffix (distribution).
-pub const DOCKER_LAYER_FOREIGN: &str = "application/vnd.docker.image.rootfs.foreign.diff.tar";
+pub(crate) const DOCKER_LAYER_FOREIGN: &str = "application/vnd.docker.image.rootfs.foreign.diff.tar";
 /// Docker image manifest, version 2, schema 1, unsigned (distribution, `manifest-v2-1.md`).
-pub const DOCKER_SCHEMA1: &str = "application/vnd.docker.distribution.manifest.v1+json";
+pub(crate) const DOCKER_SCHEMA1: &str = "application/vnd.docker.distribution.manifest.v1+json";
 /// Docker image manifest, version 2, schema 1, signed (distribution, `manifest-v2-1.md`).
-pub const DOCKER_SCHEMA1_SIGNED: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+pub(crate) const DOCKER_SCHEMA1_SIGNED: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
 
 /// Suffix of layers that ocicrypt encrypted.
-pub const ENCRYPTED_SUFFIX: &str = "+encrypted";
+pub(crate) const ENCRYPTED_SUFFIX: &str = "+encrypted";
 
 /// What a layer's media type says about it. The compression is never taken from here: magic bytes are right
 /// more often.
@@ -74,7 +74,7 @@ impl LayerForm {
 
 /// Whether a media type says nothing of what something is: old pushes, static web servers and object stores use these for
 /// anything.
-pub fn is_generic(media_type: &str) -> bool {
+pub(crate) fn is_generic(media_type: &str) -> bool {
     let media_type = media_type.split(';').next().unwrap_or_default().trim();
     matches!(
         media_type,

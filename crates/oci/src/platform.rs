@@ -91,7 +91,7 @@ impl Platform {
     }
 
     /// Whether this is `unknown/unknown`, which marks index entries that are not images.
-    pub fn is_unknown(&self) -> bool {
+    pub(crate) fn is_unknown(&self) -> bool {
         self.os == "unknown" && self.architecture == "unknown"
     }
 }

@@ -81,13 +81,6 @@ impl<R: Read> VerifyingReader<R> {
         Self { inner, expected: digest, size: None, count: 0, state }
     }
 
-    /// Reads what is left and gives the verdict, for those who stop reading early.
-    pub fn verify_to_end(&mut self) -> io::Result<()> {
-        let mut scratch = vec![0; 64 << 10];
-        while self.read(&mut scratch)? > 0 {}
-        Ok(())
-    }
-
     fn fail(&mut self, error: VerifyError) -> io::Error {
         self.state = State::Failed(error.clone());
         io::Error::new(io::ErrorKind::InvalidData, error)

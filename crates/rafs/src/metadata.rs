@@ -44,13 +44,13 @@ pub struct DeviceNumber {
 
 impl DeviceNumber {
     /// The 32-bit form used on disk (Linux `new_encode_dev`); `None` if a number does not fit.
-    pub fn encode(self) -> Option<u32> {
+    pub(crate) fn encode(self) -> Option<u32> {
         (self.major <= 0xfff && self.minor <= 0xf_ffff)
             .then_some((self.major << 8) | (self.minor & 0xff) | ((self.minor & 0xf_ff00) << 12))
     }
 
     /// The inverse of [`DeviceNumber::encode`]; every value is valid.
-    pub const fn decode(raw: u32) -> Self {
+    pub(crate) const fn decode(raw: u32) -> Self {
         Self { major: (raw >> 8) & 0xfff, minor: (raw & 0xff) | ((raw >> 12) & 0xf_ff00) }
     }
 }

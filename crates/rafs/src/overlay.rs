@@ -120,7 +120,7 @@ impl LayerTree {
         self.tree.weight() + self.links_weight
     }
 
-    /// Frees what later entries replaced; see [`Tree::sweep`].
+    /// Frees the inodes that later entries replaced. The order of those that are left stays.
     pub fn sweep(&mut self) -> Renumbering {
         let moved = self.tree.sweep();
         // What no name leads to is replaced for good: nothing gives it a name again.

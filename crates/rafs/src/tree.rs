@@ -177,14 +177,14 @@ impl Tree {
     }
 
     /// Takes a name out of a directory.
-    pub fn remove_child(&mut self, directory: InodeId, name: &[u8]) -> Option<InodeId> {
+    pub(crate) fn remove_child(&mut self, directory: InodeId, name: &[u8]) -> Option<InodeId> {
         let child = self.directory_mut(directory)?.children.remove(name)?;
         self.weight = self.weight.saturating_sub(weight_of_name(name));
         Some(child)
     }
 
     /// Takes all names out of a directory.
-    pub fn clear_children(&mut self, directory: InodeId) {
+    pub(crate) fn clear_children(&mut self, directory: InodeId) {
         if let Some(directory) = self.directory_mut(directory) {
             directory.children = Named::new();
         }

@@ -176,7 +176,7 @@ impl<R: BufRead> Scanner<R> {
     ///
     /// # Errors
     /// When there are fewer, or the last block was not read yet.
-    pub fn trailer(&mut self) -> Result<[u8; 8], ScanError> {
+    pub(crate) fn trailer(&mut self) -> Result<[u8; 8], ScanError> {
         if !self.done {
             return Err(malformed("the last block was not reached"));
         }

@@ -82,7 +82,7 @@ impl Method {
     }
 
     /// The number of the encoder: 1 zlib, 2 Go, 3 klauspost, 4 pgzip, 5 GNU gzip and pigz.
-    pub const fn number(&self) -> u8 {
+    pub(crate) const fn number(&self) -> u8 {
         match self {
             Self::Zlib { .. } | Self::Stored { .. } => 1,
             Self::Go { .. } => 2,

@@ -87,13 +87,13 @@ impl SeekIndex {
     }
 
     /// So many bytes of the stream are enough to get `plain` plain bytes: exactly at ends of blocks, else some more.
-    pub fn enough_for(&self, plain: u64) -> u64 {
+    pub(crate) fn enough_for(&self, plain: u64) -> u64 {
         let next = self.places.partition_point(|place| place.plain < plain);
         self.places.get(next).or(self.places.last()).map_or(0, |place| place.stored)
     }
 
-    /// As [`SeekIndex::enough_for`], for decoders that stumble when a member ends just behind what they want, and nothing
-    /// follows: then something follows, where there is something.
+    /// So many bytes of the stream are enough to get `plain` plain bytes, also for decoders that fail where a member ends
+    /// right after what they want and nothing follows: they get the beginning of the next member, if there is one.
     pub fn safe_for(&self, plain: u64) -> u64 {
         let next = self.places.partition_point(|place| place.plain < plain);
         match (self.places.get(next), self.places.get(next.saturating_add(1))) {

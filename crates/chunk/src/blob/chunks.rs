@@ -85,7 +85,7 @@ impl<S: ReadAt> BlobReader<S> {
     }
 
     /// As [`BlobReader::read_chunk`], with the reusable state of a thread: much faster for many small chunks.
-    pub fn read_chunk_with(
+    pub(crate) fn read_chunk_with(
         &self,
         worker: &mut Worker,
         chunk: &Chunk,

@@ -51,7 +51,7 @@ pub enum Referring {
 
 impl Referring {
     /// The chunks by number.
-    pub fn chunks(&self) -> &[Chunk] {
+    pub(crate) fn chunks(&self) -> &[Chunk] {
         match self {
             Self::Gzip(zran) => &zran.chunks,
             Self::Plain(chunks) => chunks,

@@ -111,11 +111,6 @@ impl<W: Write> BlobWriter<W> {
         self.stored
     }
 
-    /// Stored bytes of all chunks.
-    pub fn stored_bytes(&self) -> u64 {
-        self.stream.position()
-    }
-
     /// Every chunk with a number, stored or announced.
     pub(crate) fn chunks(&self) -> &[Chunk] {
         &self.chunks

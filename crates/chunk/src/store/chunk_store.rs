@@ -278,7 +278,7 @@ impl ChunkStore {
     }
 
     /// The description of a blob, if it is there and sound.
-    pub fn describe(&self, id: BlobId) -> Result<Option<Description>, StoreError> {
+    pub(crate) fn describe(&self, id: BlobId) -> Result<Option<Description>, StoreError> {
         let Some(object) = self.objects.open(ObjectName::description(id))? else { return Ok(None) };
         Ok(Description::read(&object).ok().flatten())
     }

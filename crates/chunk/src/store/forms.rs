@@ -45,12 +45,12 @@ pub struct StoredForm {
 
 impl StoredForm {
     /// The blob, without its chunks.
-    pub fn blob(&self) -> Option<&Blob> {
+    pub(crate) fn blob(&self) -> Option<&Blob> {
         self.blob.front.head.as_ref()
     }
 
     /// The number of the blob in the store.
-    pub fn blob_number(&self) -> BlobNumber {
+    pub(crate) fn blob_number(&self) -> BlobNumber {
         self.blob.number
     }
 
@@ -75,7 +75,7 @@ impl StoredForm {
     }
 
     /// Whether the stored form is the plain bytes.
-    pub fn is_raw(&self) -> bool {
+    pub(crate) fn is_raw(&self) -> bool {
         self.chunk.compressed_size == self.chunk.uncompressed_size
     }
 
@@ -114,7 +114,7 @@ impl Forms {
     }
 
     /// Says that a blob is not what it should be: it is not used any more.
-    pub fn damaged(&self, id: BlobId) {
+    pub(crate) fn damaged(&self, id: BlobId) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.damaged.insert(id);
         for blob in state.open.values_mut() {

@@ -19,7 +19,7 @@ pub struct ChunkClass(String);
 
 impl ChunkClass {
     /// Longest name in bytes.
-    pub const MAX_LEN: usize = 255;
+    pub(crate) const MAX_LEN: usize = 255;
 
     /// From a name; one that is too long is cut to what tells it apart.
     pub fn new(name: &str) -> Self {

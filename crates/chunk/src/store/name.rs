@@ -22,7 +22,7 @@ impl ObjectKind {
     pub const ALL: [Self; 4] = [Self::Blob, Self::Description, Self::Layer, Self::Image];
 
     /// The word for several of them.
-    pub const fn plural(self) -> &'static str {
+    pub(crate) const fn plural(self) -> &'static str {
         match self {
             Self::Blob => "blobs",
             Self::Description => "descriptions",

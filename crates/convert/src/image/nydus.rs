@@ -25,7 +25,7 @@ pub struct NydusImage {
 
 impl NydusImage {
     /// Reads the bootstrap of a Nydus manifest and opens the blobs it uses. Chunks are verified when they are read.
-    pub fn open(source: &dyn Source, manifest: &Manifest) -> Result<Self, ImageError> {
+    pub(crate) fn open(source: &dyn Source, manifest: &Manifest) -> Result<Self, ImageError> {
         let image = read_bootstrap(source, manifest)?;
         let mut blobs = Vec::with_capacity(image.blobs.len());
         for blob in &image.blobs {

@@ -14,7 +14,7 @@ pub enum PlatformFilter {
 
 impl PlatformFilter {
     /// Whether an entry is meant. Entries without a platform belong to the whole index.
-    pub fn wants(&self, platform: Option<&Platform>) -> bool {
+    pub(crate) fn wants(&self, platform: Option<&Platform>) -> bool {
         match (self, platform) {
             (Self::All, _) => true,
             (Self::Only(wanted), Some(platform)) => wanted.iter().any(|wanted| platform.matches(wanted)),

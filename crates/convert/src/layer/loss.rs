@@ -26,7 +26,7 @@ pub enum Lost {
 
 impl Lost {
     /// Whether container engines pass over it too, so that nothing is lost that any of them would show.
-    pub fn is_note(&self) -> bool {
+    pub(crate) fn is_note(&self) -> bool {
         match self {
             Self::Inode(loss) => loss.is_foreign(),
             Self::Root => true,

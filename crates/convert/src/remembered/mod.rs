@@ -11,30 +11,30 @@
 //! is rebuilt is compared with the digests of the original.
 
 mod bytes;
-pub mod chunk_records;
+pub(crate) mod chunk_records;
 pub mod foreign_chunks;
 mod layer_record;
-pub mod layer_records;
+pub(crate) mod layer_records;
 mod origin;
 
-pub use layer_record::{LayerRecord, MAX_RECIPES, Stored, Trust};
-pub use origin::{Origin, OriginIndex};
+pub(crate) use layer_record::{LayerRecord, MAX_RECIPES, Stored, Trust};
+pub(crate) use origin::{Origin, OriginIndex};
 
 use thiserror::Error;
 
 /// Manifest annotation of an image with records: [`VERSION`] of them.
-pub const REPLAY: &str = "io.nydus-convert.replay";
+pub(crate) const REPLAY: &str = "io.nydus-convert.replay";
 /// Version of both records.
-pub const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 /// Section of a blob stream with the layer's record.
-pub const LAYER_SECTION: &str = "layer.replay";
+pub(crate) const LAYER_SECTION: &str = "layer.replay";
 /// Section of a blob stream with the layer as it was, where nothing shorter gives it back.
-pub const ORIGINAL_SECTION: &str = "layer.original";
+pub(crate) const ORIGINAL_SECTION: &str = "layer.original";
 /// Section of a blob stream of RAFS v5 with the chunks that no file refers to, where there are any.
-pub const CHUNKS_SECTION: &str = "layer.chunks";
+pub(crate) const CHUNKS_SECTION: &str = "layer.chunks";
 
 /// Section of a blob stream with the chunks of other blobs that the layer uses, where there are any.
-pub const FOREIGN_SECTION: &str = "layer.foreign";
+pub(crate) const FOREIGN_SECTION: &str = "layer.foreign";
 
 /// A record that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

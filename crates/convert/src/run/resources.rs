@@ -25,14 +25,14 @@ pub struct Resources {
 
 impl Resources {
     /// 64 MiB: enough that every worker finds the next chunk waiting.
-    pub const DEFAULT_WINDOW: usize = 64 << 20;
+    pub(crate) const DEFAULT_WINDOW: usize = 64 << 20;
     /// 256 GiB: beyond any image seen in the field, within what a disk survives.
-    pub const DEFAULT_MAX_LAYER_SIZE: u64 = 256 << 30;
+    pub(crate) const DEFAULT_MAX_LAYER_SIZE: u64 = 256 << 30;
     /// 64 MiB: what a quarter of a million files take.
-    pub const DEFAULT_MAX_METADATA: u64 = 64 << 20;
+    pub(crate) const DEFAULT_MAX_METADATA: u64 = 64 << 20;
 
     /// What reading a layer may take.
-    pub fn stream_limits(&self) -> StreamLimits {
+    pub(crate) fn stream_limits(&self) -> StreamLimits {
         StreamLimits { plain: self.max_layer_size, zstd_window: self.max_zstd_window }
     }
 }

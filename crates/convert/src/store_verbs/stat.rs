@@ -51,7 +51,7 @@ pub struct BytesReport {
 
 impl BytesReport {
     /// All together.
-    pub fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         let Self { blobs, descriptions, layers, images, index, unfinished } = *self;
         [blobs, descriptions, layers, images, index, unfinished].iter().sum()
     }

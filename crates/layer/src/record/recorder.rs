@@ -96,16 +96,6 @@ impl Recorder {
         self.unstored.len()
     }
 
-    /// Bytes of the tar so far.
-    pub const fn tar_size(&self) -> u64 {
-        self.tar_size
-    }
-
-    /// Chunks so far.
-    pub const fn chunks(&self) -> u64 {
-        self.shapes.count
-    }
-
     /// Ends the record, after [`finish_with_tape`](crate::LayerReader::finish_with_tape) of the reader and the last
     /// [`take_unstored`](Self::take_unstored).
     pub fn finish(mut self) -> Result<Recording, RecordError> {

@@ -59,11 +59,6 @@ impl Config {
         self.fields.get("history").and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
 
-    /// The container's settings (`config`): environment, entry point, …
-    pub fn settings(&self) -> Option<&Value> {
-        self.fields.get("config").filter(|value| !value.is_null())
-    }
-
     /// All fields, in their order.
     pub fn fields(&self) -> &Map<String, Value> {
         &self.fields
@@ -84,7 +79,7 @@ impl Config {
     /// The same config with other layers: `rootfs.diff_ids` and `history` are replaced in their places,
     /// everything else stays.
     #[must_use]
-    pub fn with_layers(&self, diff_ids: Vec<DiffId>, history: Vec<Value>) -> Self {
+    pub(crate) fn with_layers(&self, diff_ids: Vec<DiffId>, history: Vec<Value>) -> Self {
         let mut fields = self.fields.clone();
         let ids = diff_ids.iter().map(|id| Value::String(id.to_string())).collect();
         match fields.get_mut("rootfs").and_then(Value::as_object_mut) {

@@ -44,7 +44,7 @@ impl Format {
     }
 
     /// Media type of layers compressed with gzip.
-    pub const fn layer_gzip(self) -> &'static str {
+    pub(crate) const fn layer_gzip(self) -> &'static str {
         match self {
             Self::Oci => media_type::OCI_LAYER_GZIP,
             Self::Docker => media_type::DOCKER_LAYER_GZIP,

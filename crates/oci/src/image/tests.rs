@@ -258,7 +258,7 @@ fn configs() {
     assert_eq!(config.history().len(), 1);
     let platform = config.platform().unwrap();
     assert_eq!((platform.to_string().as_str(), platform.os_features.len()), ("linux/arm64/v8", 1));
-    assert_eq!(config.settings().unwrap()["Env"][0], "A=1");
+    assert_eq!(config.fields()["config"]["Env"][0], "A=1");
     let theirs = oci_spec::image::ImageConfiguration::from_reader(text.as_bytes()).unwrap();
     assert_eq!(theirs.rootfs().diff_ids().len(), 1);
 

@@ -30,7 +30,7 @@ pub const ARTIFACT_TYPE: &str = "application/vnd.nydus.image.manifest.v1+json";
 /// the entry (converter).
 pub const CONFIG_MEDIA_TYPE: &str = "application/vnd.nydus.image.config.v1+json";
 /// `os.features` value that marked Nydus entries before artifact types did (converter before 2.3.5).
-pub const LEGACY_OS_FEATURE: &str = "nydus.remoteimage.v1";
+pub(crate) const LEGACY_OS_FEATURE: &str = "nydus.remoteimage.v1";
 
 /// Layer annotation: this is a data blob; do not download it. Value `true` (snapshotter, `NydusDataLayer`).
 pub const BLOB: &str = "containerd.io/snapshot/nydus-blob";
@@ -49,22 +49,22 @@ pub const SOURCE_REFERENCE: &str = "containerd.io/snapshot/nydus-source-referenc
 pub const BUILDER_VERSION: &str = "containerd.io/snapshot/nydus-builder-version";
 
 /// Where the bootstrap is in its layer (converter; the snapshotter looks there first).
-pub const BOOTSTRAP_PATH: &str = "image/image.boot";
+pub(crate) const BOOTSTRAP_PATH: &str = "image/image.boot";
 /// Where it is in images of early tools (snapshotter, second choice).
-pub const LEGACY_BOOTSTRAP_PATH: &str = "image.boot";
+pub(crate) const LEGACY_BOOTSTRAP_PATH: &str = "image.boot";
 /// Where our own record of the source image is, behind the bootstrap: readers of others stop before it.
 pub const ORIGIN_PATH: &str = "image/image.origin";
 /// Where our own records of the layers are, if the blobs have no place for them.
 pub const LAYERS_PATH: &str = "image/image.layers";
 
 /// `created_by` of the bootstrap layer's history entry (converter).
-pub const HISTORY_CREATED_BY: &str = "Nydus Converter";
+pub(crate) const HISTORY_CREATED_BY: &str = "Nydus Converter";
 /// Layer annotation: the empty layer of an image beside its Nydus variant. Value `true` (converter).
-pub const EMPTY_LAYER: &str = "containerd.io/snapshot/nydus-empty-layer";
+pub(crate) const EMPTY_LAYER: &str = "containerd.io/snapshot/nydus-empty-layer";
 /// `comment` of that layer's history entry (converter).
-pub const EMPTY_LAYER_COMMENT: &str = "Nydus Empty Layer";
+pub(crate) const EMPTY_LAYER_COMMENT: &str = "Nydus Empty Layer";
 /// `comment` of the bootstrap layer's history entry (converter; its way back recognises the entry by this).
-pub const HISTORY_COMMENT: &str = "Nydus Bootstrap Layer";
+pub(crate) const HISTORY_COMMENT: &str = "Nydus Bootstrap Layer";
 
 /// The file system in an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub enum FsVersion {
 
 impl FsVersion {
     /// The annotation's value.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::V5 => "5",
             Self::V6 => "6",

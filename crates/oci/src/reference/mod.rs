@@ -94,7 +94,7 @@ impl Reference {
     }
 
     /// The transport, as it is typed, without its colon.
-    pub fn transport(&self) -> &'static str {
+    pub(crate) fn transport(&self) -> &'static str {
         match self {
             Self::Registry(_) => "docker",
             Self::Oci { .. } => "oci",
@@ -115,19 +115,6 @@ impl Reference {
             }
             Self::DockerArchive { .. } | Self::Rootfs { .. } | Self::Tar { .. } => None,
         }
-    }
-
-    /// The same image pinned to `pin`; where a reference cannot be pinned, itself.
-    #[must_use]
-    pub fn with_digest(mut self, pin: Digest) -> Self {
-        match &mut self {
-            Self::Registry(name) => name.digest = Some(pin),
-            Self::Oci { digest, .. } | Self::OciArchive { digest, .. } | Self::Dir { digest, .. } => {
-                *digest = Some(pin)
-            }
-            Self::DockerArchive { .. } | Self::Rootfs { .. } | Self::Tar { .. } => {}
-        }
-        self
     }
 }
 

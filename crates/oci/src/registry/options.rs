@@ -42,9 +42,9 @@ pub struct RegistryOptions {
 
 impl RegistryOptions {
     /// Two minutes: registries hash a large blob at its end before they answer.
-    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
+    pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
     /// 64 MiB: above the smallest part that registries on object stores take (5 to 16 MiB), and cheap to send again.
-    pub const DEFAULT_PART: u64 = 64 << 20;
+    pub(crate) const DEFAULT_PART: u64 = 64 << 20;
 
     /// How `authority` is spoken to: by what is asked for, else by `place`, what this machine says about it.
     pub(super) fn security(&self, authority: &str, place: Known) -> Security {
@@ -60,7 +60,7 @@ impl RegistryOptions {
     }
 
     /// Where temporary files are made.
-    pub fn staging(&self) -> PathBuf {
+    pub(crate) fn staging(&self) -> PathBuf {
         self.staging.clone().unwrap_or_else(std::env::temp_dir)
     }
 

@@ -17,13 +17,13 @@ impl Renumbering {
 
 impl Tree {
     /// Bytes of memory that the tree takes, about: inodes, names, attributes, targets. Chunks are not counted, and what no
-    /// name leads to any more is, until it is [swept](Tree::sweep) away.
+    /// name leads to any more is, until [`LayerTree::sweep`](crate::LayerTree::sweep) frees it.
     pub const fn weight(&self) -> usize {
         self.weight
     }
 
     /// Frees what no name leads to. The order of what is left stays.
-    pub fn sweep(&mut self) -> Renumbering {
+    pub(crate) fn sweep(&mut self) -> Renumbering {
         let counts = self.link_counts();
         let mut numbers = Vec::with_capacity(counts.len());
         let mut next = 0;

@@ -25,8 +25,6 @@ pub(super) enum Method {
 impl Level {
     /// Level -2: Huffman codes of literals, no matches.
     pub const HUFFMAN_ONLY: Self = Self(-2);
-    /// Level 0: no compression.
-    pub const STORED: Self = Self(0);
     /// Level 1, the fastest, which is another encoder than the rest.
     pub const FASTEST: Self = Self(1);
     /// Level 6, which Go takes for -1, "default".

@@ -65,7 +65,7 @@ impl Directory {
     }
 
     /// Opens the store in `dir`, if it is one.
-    pub fn open_existing(dir: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open_existing(dir: &Path) -> Result<Self, StoreError> {
         let marker = dir.join(MARKER);
         match fs::read_to_string(&marker) {
             Ok(text) => check_version(dir, &text)?,
@@ -99,7 +99,7 @@ impl Directory {
     }
 
     /// Removes the index, so that it can be made anew. Refused while anybody else has the store open.
-    pub fn remove_index(&self) -> Result<(), StoreError> {
+    pub(crate) fn remove_index(&self) -> Result<(), StoreError> {
         let guard = lock(&self.dir, Lock::Exclusive)?;
         for path in entries(&self.dir.join("sessions"))? {
             let is_own = path.file_name().is_some_and(|name| name == self.session.name());
