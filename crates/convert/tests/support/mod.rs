@@ -18,6 +18,7 @@ pub mod encoders;
 pub mod faults;
 pub mod go;
 pub mod library;
+pub mod measured;
 pub mod mock;
 pub mod noise;
 pub mod nydus;

@@ -1,7 +1,10 @@
 //! An index of images: one for each platform, and what else builders put there.
 
+use std::fmt;
+
+use serde::de::{self, SeqAccess, Visitor};
 use serde::ser::SerializeMap;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::descriptor::{Annotations, Descriptor};
@@ -99,7 +102,7 @@ struct Fields {
     _media_type: Option<String>,
     artifact_type: Option<String>,
     #[serde(default, deserialize_with = "null_is_default")]
-    manifests: Vec<Value>,
+    manifests: Entries,
     subject: Option<Descriptor>,
     #[serde(default, deserialize_with = "null_is_default")]
     annotations: Annotations,
@@ -107,22 +110,58 @@ struct Fields {
     other: Map<String, Value>,
 }
 
-impl Index {
-    pub(super) fn parse(format: Format, bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        let Fields { artifact_type, manifests: entries, subject, annotations, other, .. } =
-            serde_json::from_slice(bytes)?;
-        // An entry takes far more memory than the two bytes that junk may have.
-        let (mut manifests, mut unreadable) = (Vec::new(), Vec::new());
-        for (number, entry) in (1..).zip(entries) {
-            match Descriptor::deserialize(&entry) {
-                Ok(entry) => manifests.push(entry),
-                Err(error) if unreadable.len() == MAX_UNREADABLE => return Err(error),
-                Err(error) => {
-                    let platform = entry.get("platform").and_then(|value| Platform::deserialize(value).ok());
-                    unreadable.push(UnreadableEntry { number, platform, reason: error.to_string() });
+/// The entries, taken one by one: what is none takes far more memory as a value than as text.
+#[derive(Default)]
+struct Entries {
+    manifests: Vec<Descriptor>,
+    unreadable: Vec<UnreadableEntry>,
+}
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+
+        impl<'de> Visitor<'de> for List {
+            type Value = Entries;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of descriptors")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Entries, A::Error> {
+                let mut entries = Entries::default();
+                let mut number = 0;
+                while let Some(entry) = list.next_element()? {
+                    number += 1;
+                    entries.add(number, &entry).map_err(de::Error::custom)?;
                 }
+                Ok(entries)
             }
         }
+
+        deserializer.deserialize_seq(List)
+    }
+}
+
+impl Entries {
+    fn add(&mut self, number: usize, entry: &Value) -> Result<(), serde_json::Error> {
+        match Descriptor::deserialize(entry) {
+            Ok(entry) => self.manifests.push(entry),
+            Err(error) if self.unreadable.len() == MAX_UNREADABLE => return Err(error),
+            Err(error) => {
+                let platform = entry.get("platform").and_then(|value| Platform::deserialize(value).ok());
+                self.unreadable.push(UnreadableEntry { number, platform, reason: error.to_string() });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Index {
+    pub(super) fn parse(format: Format, bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        let Fields { artifact_type, manifests, subject, annotations, other, .. } =
+            serde_json::from_slice(bytes)?;
+        let Entries { manifests, unreadable } = manifests;
         Ok(Self { format, artifact_type, manifests, unreadable, subject, annotations, other })
     }
 

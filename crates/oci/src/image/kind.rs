@@ -5,7 +5,6 @@
 //! for an index.
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::descriptor::Descriptor;
 use crate::error::Error;
@@ -17,6 +16,7 @@ use crate::text::excerpt;
 use super::error::{ImageError, MAX_MANIFEST};
 use super::index::Index;
 use super::manifest::{Format, Manifest};
+use super::outline::Field;
 use super::unsupported::{LayerAt, UnsupportedImage};
 
 /// What the content of a manifest's or index's descriptor is.
@@ -134,10 +134,10 @@ struct Outline {
     schema_version: Option<u64>,
     media_type: Option<String>,
     artifact_type: Option<String>,
-    config: Option<Value>,
-    layers: Option<Value>,
-    manifests: Option<Value>,
-    fs_layers: Option<Value>,
+    config: Option<Field>,
+    layers: Option<Field>,
+    manifests: Option<Field>,
+    fs_layers: Option<Field>,
 }
 
 impl Outline {
@@ -159,7 +159,7 @@ impl Outline {
             _ if self.is_dockers() => Format::Docker,
             _ => Format::Oci,
         };
-        let has = |field: &Option<Value>| field.as_ref().is_some_and(|value| !is_empty(value));
+        let has = |field: &Option<Field>| field.as_ref().is_some_and(|field| !field.is_empty);
         let (manifests, layers) = (has(&self.manifests), has(&self.config) || has(&self.layers));
         let form = match stated {
             Some(Form::Manifest(_)) if layers => Form::Manifest(format),
@@ -192,20 +192,10 @@ impl Outline {
 
     /// Whether a document that does not say what it is has Docker's types inside.
     fn is_dockers(&self) -> bool {
-        let first = self.manifests.as_ref().and_then(|entries| entries.get(0));
-        let media_type = first.or(self.config.as_ref()).and_then(|inner| inner.get("mediaType"));
-        media_type
-            .and_then(Value::as_str)
-            .is_some_and(|media_type| media_type.starts_with("application/vnd.docker."))
-    }
-}
-
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Array(items) => items.is_empty(),
-        Value::Object(fields) => fields.is_empty(),
-        _ => false,
+        let manifests = self.manifests.as_ref().filter(|field| !field.is_empty);
+        let first = manifests.or(self.config.as_ref());
+        let media_type = first.and_then(|field| field.media_type.as_deref());
+        media_type.is_some_and(|media_type| media_type.starts_with("application/vnd.docker."))
     }
 }
 

@@ -7,6 +7,7 @@ mod error;
 mod index;
 mod kind;
 mod manifest;
+mod outline;
 #[cfg(test)]
 mod tests;
 mod unsupported;

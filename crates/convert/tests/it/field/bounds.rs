@@ -7,35 +7,10 @@ use std::path::Path;
 
 use tempfile::tempdir;
 
-use crate::support::cli::{Run, command, end, latest};
+use crate::support::cli::{command, end, latest};
+use crate::support::measured::{Measured, PEAK, SECONDS, measured};
 use crate::support::oci::{Compression, Layer, Layout};
 use crate::support::tars::Tar;
-use crate::support::tools::Tool;
-
-/// Peak memory in MiB of any verb on any of these inputs.
-const PEAK: u64 = 256;
-/// Seconds of processor time: many times what they take.
-const SECONDS: f64 = 30.0;
-
-/// A run, its largest resident set in MiB, and its seconds of processor time.
-struct Measured {
-    run: Run,
-    peak: u64,
-    seconds: f64,
-}
-
-fn measured(args: &[&str]) -> Measured {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    let mut timed = Tool::get("time").command();
-    timed.args(["-f", "%M %U %S", "-o"]).arg(file.path()).arg(env!("CARGO_BIN_EXE_nydus-convert"));
-    timed.args(args).env("NYDUS_CONVERT_NO_STORE", "true");
-    let run = end(&mut timed);
-    let text = fs::read_to_string(file.path()).unwrap();
-    // A line about the exit code may come first.
-    let numbers: Vec<f64> =
-        text.lines().last().unwrap().split(' ').map(|number| number.parse().unwrap()).collect();
-    Measured { run, peak: numbers[0] as u64 >> 10, seconds: numbers[1] + numbers[2] }
-}
 
 /// A zstd stream whose frame says a window and no length.
 fn zstd(tar: &[u8], window_log: u32) -> Vec<u8> {

@@ -3,6 +3,7 @@
 mod archives;
 mod bounds;
 mod documents;
+mod index_bounds;
 mod indexes;
 mod kinds;
 mod layers;
