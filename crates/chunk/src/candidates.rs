@@ -20,7 +20,7 @@ use crate::{BlobWriter, Foreign, PackError, Packing};
 pub struct Saving {
     /// The blob's number in the store.
     pub blob: BlobNumber,
-    /// Its name.
+    /// SHA-256 of the blob.
     pub id: BlobId,
     /// Different chunks of it that the layer has.
     pub chunks: u64,
@@ -37,7 +37,7 @@ pub struct Candidate {
     pub id: BlobId,
     /// The chunk's number in the blob.
     pub number: u32,
-    /// Its record.
+    /// Digest, lengths and place of the chunk in its blob.
     pub chunk: Chunk,
 }
 

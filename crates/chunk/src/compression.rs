@@ -9,9 +9,9 @@ use thiserror::Error;
 /// What a writer does to chunks. Whatever does not shrink is stored raw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Compression {
-    /// Raw bytes.
+    /// Chunks are stored as they are.
     None,
-    /// LZ4 blocks.
+    /// LZ4, the block format without frames.
     Lz4Block,
     /// One zstd frame a chunk.
     Zstd {
@@ -51,7 +51,7 @@ impl ZstdLevel {
         }
     }
 
-    /// The number.
+    /// The level as zstd numbers it; negative ones are faster.
     pub const fn get(self) -> i32 {
         self.0
     }

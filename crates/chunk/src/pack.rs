@@ -22,7 +22,7 @@ use crate::store::{Forms, StoreError, StoredForm};
 use crate::worker::compress_bound;
 use crate::{BlobOptions, BlobWriter, Candidates, Compression, Foreign, Group, PackError, Packing, Worker};
 
-/// How to pack.
+/// The form of a blob, and the memory for making it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PackOptions {
     /// What the blob is to be. The blob writer must have been told the same.

@@ -22,7 +22,7 @@ const MAX_REQUESTS: usize = 4096;
 /// A chunk that is wanted.
 #[derive(Debug)]
 pub struct Request<S> {
-    /// Where it is.
+    /// The chunks of the blob that it lies in.
     pub source: Arc<ChunkSource<S>>,
     /// Its number there.
     pub number: u32,

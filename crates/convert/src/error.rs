@@ -69,7 +69,7 @@ pub enum Error {
         /// Why.
         source: Box<Error>,
     },
-    /// One layer.
+    /// A layer cannot be converted.
     #[error("layer {number} of {count} ({digest})")]
     Layer {
         /// Position from 1.
@@ -108,7 +108,7 @@ pub enum Error {
     /// One of the verbs of the chunk store.
     #[error(transparent)]
     StoreVerb(#[from] crate::store_verbs::StoreVerbError),
-    /// Asked to stop.
+    /// [`Stop::request`](crate::Stop::request) was called.
     #[error("interrupted")]
     Interrupted {
         /// The signal that asked.

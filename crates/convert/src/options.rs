@@ -141,7 +141,7 @@ pub struct MinSaving(u32);
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("'{text}' is not a percentage from 0 to 100, like 5, 2.5 or 5%")]
 pub struct MinSavingError {
-    /// The text.
+    /// What was to be parsed.
     pub text: String,
 }
 
@@ -327,7 +327,7 @@ pub enum Layers {
     Gzip(u32),
     /// zstd at a level from 1 to 22.
     Zstd(i32),
-    /// Plain tars.
+    /// Not compressed.
     Plain,
 }
 

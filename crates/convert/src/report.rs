@@ -20,7 +20,7 @@ pub struct ToNydusReport {
     pub reference: String,
     /// Digest of the result's manifest or index.
     pub digest: String,
-    /// Its media type.
+    /// Media type of the result's manifest or index.
     pub media_type: String,
     /// One for every image of the source.
     pub images: Vec<ImageReport>,
@@ -51,7 +51,7 @@ pub enum Action {
 pub struct ImageReport {
     /// `os/arch[/variant]`, where known.
     pub platform: Option<String>,
-    /// What was done.
+    /// Whether it was converted, copied or carried along.
     pub action: Action,
     /// Digest of the source's manifest.
     pub source_digest: String,
@@ -67,7 +67,7 @@ pub struct ImageReport {
     pub blobs: u64,
 }
 
-/// One layer.
+/// A layer that was converted.
 #[derive(Debug, Clone, Serialize)]
 pub struct LayerReport {
     /// Digest of the source layer.
@@ -153,7 +153,7 @@ pub struct ToOciReport {
     pub reference: String,
     /// Digest of the result's manifest or index.
     pub digest: String,
-    /// Its media type.
+    /// Media type of the result's manifest or index.
     pub media_type: String,
     /// Whether everything is, bit for bit, what it was before it became a Nydus image.
     pub exact: bool,
@@ -167,7 +167,7 @@ pub struct ToOciReport {
 pub enum Restoration {
     /// Manifest and layers are the original's, bit for bit.
     Exact,
-    /// Made anew.
+    /// Layers or manifest were made anew.
     Rebuilt,
     /// No Nydus image; carried along unchanged.
     Carried,
@@ -178,7 +178,7 @@ pub enum Restoration {
 pub struct RestoredImage {
     /// `os/arch[/variant]`, where known.
     pub platform: Option<String>,
-    /// What was done.
+    /// Whether it came back exactly, was made anew, or was carried along.
     pub action: Restoration,
     /// Digest of the Nydus image's manifest.
     pub source_digest: String,
@@ -239,7 +239,7 @@ pub struct RestoredLayer {
 pub struct LossReport {
     /// Digest of the source layer.
     pub layer: String,
-    /// The file.
+    /// Path of the file, with `\xNN` for what is not text.
     pub path: String,
     /// What cannot be held, in words.
     pub problem: String,
@@ -255,7 +255,7 @@ pub struct ToolReport {
 }
 
 impl ToolReport {
-    /// Of this build.
+    /// Of the program that is running.
     pub fn current() -> Self {
         Self { version: env!("CARGO_PKG_VERSION"), libzstd: zstd::zstd_safe::version_string() }
     }
@@ -352,11 +352,11 @@ pub struct MergeReport {
     pub schema_version: u32,
     /// The file that the bootstrap went to.
     pub bootstrap: String,
-    /// Its digest.
+    /// SHA-256 of the bootstrap.
     pub bootstrap_digest: String,
-    /// Its length.
+    /// Length of the bootstrap in bytes.
     pub bootstrap_bytes: u64,
-    /// `5` or `6`.
+    /// Version of RAFS: `5` or `6`.
     pub fs_version: String,
     /// Files of the merged file system, names of one file counted once.
     pub inodes: u64,
@@ -369,7 +369,7 @@ pub struct MergeReport {
 /// A blob of a merged bootstrap.
 #[derive(Debug, Clone, Serialize)]
 pub struct MergedBlob {
-    /// Its digest.
+    /// Digest of the blob.
     pub digest: String,
     /// Chunks that it holds.
     pub chunks: u64,

@@ -130,7 +130,7 @@ pub enum LayerError {
     /// The stream is of another kind.
     #[error("not a tar: it is {name}")]
     OtherFormat {
-        /// What it is.
+        /// Name of the format.
         name: &'static str,
     },
     /// A block after the first entry that is neither a header nor zeros.

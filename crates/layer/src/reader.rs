@@ -202,7 +202,7 @@ impl<R: Read, T: Tape> LayerReader<R, T> {
         self.path.clear();
     }
 
-    /// The watcher.
+    /// The watcher of the raw bytes, to take out what it gathered.
     pub const fn tape_mut(&mut self) -> &mut T {
         self.blocks.tape_mut()
     }

@@ -17,14 +17,14 @@ pub type Annotations = BTreeMap<String, String>;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
-    /// What the content is.
+    /// Media type of the content; empty where none is stated.
     #[serde(default, deserialize_with = "null_is_default")]
     pub media_type: String,
     /// The content's digest.
     pub digest: Digest,
     /// The content's size in bytes.
     pub size: u64,
-    /// Annotations.
+    /// Annotations of the descriptor.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Annotations::is_empty")]
     pub annotations: Annotations,
     /// The platform of the image behind an index entry.

@@ -192,7 +192,7 @@ impl Hasher {
         })
     }
 
-    /// Adds `data`.
+    /// Hashes `data` after what came before.
     pub fn update(&mut self, data: &[u8]) {
         match &mut self.0 {
             State::Sha256(state) => state.update(data),

@@ -15,13 +15,13 @@ pub struct FileRange {
 }
 
 impl FileRange {
-    /// All of a file.
+    /// The whole file, of the length that it has now; an error if that cannot be read.
     pub fn whole(file: File) -> io::Result<Self> {
         let size = file.metadata()?.len();
         Ok(Self { file: Arc::new(file), start: 0, size })
     }
 
-    /// `size` bytes from `start` on.
+    /// The `size` bytes from `start` on. Whether the file has them shows when they are read.
     pub fn new(file: Arc<File>, start: u64, size: u64) -> Self {
         Self { file, start, size }
     }

@@ -136,7 +136,7 @@ impl ChunkSize {
         }
     }
 
-    /// In bytes.
+    /// The size in bytes: a power of two from 4 KiB to 16 MiB.
     pub const fn bytes(self) -> u32 {
         self.0
     }

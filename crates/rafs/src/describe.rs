@@ -16,7 +16,7 @@ pub struct Description {
 /// A part of a bootstrap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
-    /// What it is.
+    /// Name of the table.
     pub name: &'static str,
     /// Offset in the bootstrap in bytes.
     pub offset: u64,

@@ -53,14 +53,14 @@ pub enum BlobName {
 /// Encryption of a blob: read, never written.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub enum Cipher {
-    /// Plain.
+    /// Not encrypted.
     #[default]
     None,
     /// AES-128-XTS with the key and tweak that the blob table carries.
     Aes128Xts {
         /// Two AES-128 keys.
         key: [u8; 32],
-        /// Tweak.
+        /// The first tweak.
         iv: [u8; 16],
     },
 }
@@ -93,7 +93,7 @@ pub struct CiLocation {
 pub struct Blob {
     /// Which object holds the chunks.
     pub name: BlobName,
-    /// Feature bits.
+    /// What the blob holds, and how.
     pub features: BlobFeatures,
     /// How its chunks are stored.
     pub compressor: Compressor,
@@ -115,7 +115,7 @@ pub struct Blob {
     pub meta_digest: [u8; 32],
     /// Size of the separate metadata blob, 0 if there is none.
     pub meta_size: u64,
-    /// Encryption.
+    /// How its chunks are encrypted.
     pub cipher: Cipher,
     /// The chunks that are known.
     pub chunks: ChunkTable,

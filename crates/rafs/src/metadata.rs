@@ -16,9 +16,9 @@ pub struct Timestamp {
 pub struct Metadata {
     /// Permission, set-id and sticky bits: `st_mode & 0o7777`. The type lives in the inode's kind.
     pub mode: u16,
-    /// Owner.
+    /// User id of the owner.
     pub uid: u32,
-    /// Group.
+    /// Group id.
     pub gid: u32,
     /// Modification time.
     pub mtime: Timestamp,

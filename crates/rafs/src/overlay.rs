@@ -23,9 +23,9 @@ pub const LINK_XATTR: &[u8] = b"trusted.nydus-convert.hardlink";
 /// A hard link whose target the layer had not mentioned when the link came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
-    /// The link.
+    /// Path of the link.
     pub path: EntryPath,
-    /// What it points to.
+    /// Path of the file that it is another name of.
     pub target: EntryPath,
     /// The empty file that stands in its place.
     pub(crate) placeholder: InodeId,

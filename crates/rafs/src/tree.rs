@@ -66,7 +66,7 @@ pub enum TreeError {
     /// A name that no file can have.
     #[error("'{}' is not a file name", display_bytes(name))]
     BadName {
-        /// The name.
+        /// The bytes of the name.
         name: Vec<u8>,
     },
 }

@@ -42,10 +42,10 @@ impl FsVersion {
 /// Why an image cannot be written.
 #[derive(Debug, Error)]
 pub enum WriteError {
-    /// Not as v5.
+    /// The image cannot be written as v5.
     #[error(transparent)]
     V5(#[from] v5::WriteError),
-    /// Not as v6.
+    /// The image cannot be written as v6.
     #[error(transparent)]
     V6(#[from] v6::WriteError),
 }

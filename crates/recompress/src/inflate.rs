@@ -45,7 +45,7 @@ pub enum Kind {
     Dynamic,
 }
 
-/// One block.
+/// A block of a deflate stream: its place, and what its symbols show of the encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Block {
     /// How it is written.

@@ -45,7 +45,7 @@ pub enum Method {
     },
     /// Go's standard library before 1.27.
     Go {
-        /// The level.
+        /// The level, -2 to 9.
         level: go::Level,
         /// The span of releases.
         release: Release,
@@ -61,12 +61,12 @@ pub enum Method {
         /// The encoder inside.
         settings: klauspost::Settings,
     },
-    /// GNU gzip.
+    /// GNU gzip, whose deflate is older than zlib.
     GnuGzip {
-        /// The level.
+        /// The level, 1 to 9.
         level: zlib::Level,
     },
-    /// pigz.
+    /// pigz: zlib on pieces of the input.
     Pigz(PigzParams),
 }
 

@@ -76,7 +76,7 @@ pub struct SeekIndex {
 }
 
 impl SeekIndex {
-    /// All points.
+    /// The places where inflating can begin, in the order of the stream.
     pub fn points(&self) -> &[Point] {
         &self.points
     }

@@ -35,7 +35,7 @@ pub struct BlobReader<S> {
 /// What a blob says about its chunks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlobMeta {
-    /// The CI header.
+    /// The header of the chunk information: sizes, features, where the tables lie.
     pub header: ci::CiHeader,
     /// The chunks by number.
     pub chunks: Vec<Chunk>,

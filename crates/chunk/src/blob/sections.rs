@@ -33,9 +33,9 @@ const HEADER: u64 = section::HEADER_LEN as u64;
 /// A part of a blob.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Section {
-    /// Its name.
+    /// Its name, such as `image.blob`.
     pub name: String,
-    /// Where it starts.
+    /// Where it starts, in bytes from the start of the blob.
     pub offset: u64,
     /// How it is stored. Without table of contents nothing is compressed but the CI, which knows for itself.
     pub compressor: Compressor,

@@ -27,7 +27,7 @@ pub struct Verified {
     pub id: BlobId,
     /// Chunks that were decompressed and compared with their digests.
     pub chunks: u64,
-    /// Their plain bytes.
+    /// Plain length of these chunks in bytes.
     pub plain_bytes: u64,
 }
 

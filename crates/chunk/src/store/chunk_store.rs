@@ -26,7 +26,7 @@ pub struct ChunkStore {
 
 /// A layer that is in the store.
 pub struct StoredLayer {
-    /// Its blob.
+    /// SHA-256 of the blob that the layer became.
     pub blob: BlobId,
     /// Length of the blob in bytes.
     pub size: u64,
@@ -159,12 +159,12 @@ impl ChunkStore {
         Self::new(Arc::new(MemoryObjects::default()), Arc::new(MemoryIndex::default()))
     }
 
-    /// Its objects.
+    /// The objects: blobs, their descriptions, layers, results.
     pub fn objects(&self) -> &dyn PruneStore {
         self.objects.as_ref()
     }
 
-    /// Its index.
+    /// The index, which finds chunks and layers.
     pub fn index(&self) -> &dyn Index {
         self.index.as_ref()
     }

@@ -64,7 +64,7 @@ impl StoredForm {
         self.number
     }
 
-    /// Its record.
+    /// Digest, lengths and place of the chunk in its blob.
     pub fn chunk(&self) -> &Chunk {
         &self.chunk
     }

@@ -29,7 +29,7 @@ impl ChunkClass {
         Self(nydus_convert_rafs::Digester::Blake3.digest(name.as_bytes()).to_string())
     }
 
-    /// The name.
+    /// The name, at most 255 bytes of text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -44,7 +44,7 @@ impl fmt::Display for ChunkClass {
 /// Where a chunk may be. The index compares only a part of the digest: the blob's description has all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct IndexedChunk {
-    /// The blob.
+    /// Number of the blob in this index.
     pub blob: BlobNumber,
     /// The blob's name.
     pub id: BlobId,
@@ -55,7 +55,7 @@ pub struct IndexedChunk {
 /// A blob that the index is to know.
 #[derive(Debug, Clone)]
 pub struct NewBlob<'a> {
-    /// Its name.
+    /// SHA-256 of the blob.
     pub id: BlobId,
     /// What its chunks are.
     pub class: &'a ChunkClass,
@@ -68,11 +68,11 @@ pub struct NewBlob<'a> {
 /// How much the index knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Totals {
-    /// Blobs.
+    /// Number of blobs.
     pub blobs: u64,
     /// Different chunks, of each class.
     pub chunks: u64,
-    /// Layers.
+    /// Number of layers that became one of these blobs.
     pub layers: u64,
 }
 

@@ -18,7 +18,7 @@ pub enum ObjectKind {
 }
 
 impl ObjectKind {
-    /// All kinds.
+    /// All kinds, in the order of their declaration.
     pub const ALL: [Self; 4] = [Self::Blob, Self::Description, Self::Layer, Self::Image];
 
     /// The word for several of them.
@@ -35,19 +35,19 @@ impl ObjectKind {
 /// The name of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectName {
-    /// What it is.
+    /// The kind, which is the directory in a store on disk.
     pub kind: ObjectKind,
-    /// Which one.
+    /// A SHA-256, of what [`ObjectKind`] says.
     pub id: [u8; 32],
 }
 
 impl ObjectName {
-    /// A blob.
+    /// The name of a blob.
     pub const fn blob(id: BlobId) -> Self {
         Self { kind: ObjectKind::Blob, id: id.0 }
     }
 
-    /// The description of a blob.
+    /// The name of a blob's description.
     pub const fn description(id: BlobId) -> Self {
         Self { kind: ObjectKind::Description, id: id.0 }
     }

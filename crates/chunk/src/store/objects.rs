@@ -21,7 +21,7 @@ pub type Guard = Box<dyn Any + Send>;
 /// An object, as lists tell of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ObjectInfo {
-    /// Its name.
+    /// Kind and id.
     pub name: ObjectName,
     /// Its length in bytes.
     pub size: u64,

@@ -54,18 +54,18 @@ pub enum Kept {
 /// A blob that goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pruned {
-    /// Which.
+    /// SHA-256 of the blob.
     pub blob: BlobId,
     /// Its bytes, with what the store knows of it.
     pub bytes: u64,
-    /// Why.
+    /// The rule by which it is removed.
     pub reason: Reason,
 }
 
 /// What was removed, or would be.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PruneReport {
-    /// Blobs that go.
+    /// Blobs that are removed.
     pub pruned: Vec<Pruned>,
     /// Blobs that stay although a rule would have them go.
     pub kept: Vec<(BlobId, Kept)>,

@@ -18,7 +18,7 @@ use crate::sha256::Sha256;
 /// Bytes read at once.
 const PIECE: usize = 1 << 20;
 
-/// How to verify.
+/// How much is verified, and what happens to damaged objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct VerifyOptions {
     /// Of how many chunks in a hundred the stored bytes are read, and a number that decides which; `None` reads all
@@ -33,9 +33,9 @@ pub struct VerifyOptions {
 /// Something that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// What.
+    /// The object that is damaged or missing.
     pub name: ObjectName,
-    /// How it is.
+    /// What is wrong with it, in words.
     pub what: String,
 }
 
@@ -61,7 +61,7 @@ pub struct VerifyReport {
     /// Objects that the index does not know: what a process left that was ended between putting them and telling the
     /// index. They are complete, nobody uses them, and pruning removes them.
     pub unlisted: u64,
-    /// What is wrong.
+    /// Objects that are damaged or missing.
     pub problems: Vec<Problem>,
     /// Blobs that were forgotten because they, or their layers, are damaged.
     pub forgotten: Vec<BlobId>,

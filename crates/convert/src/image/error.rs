@@ -216,6 +216,6 @@ pub enum NydusError {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the bootstrap uses the blob {id}, which is no layer of the image")]
 pub struct UnknownBlob {
-    /// The blob.
+    /// SHA-256 of the blob, in hexadecimal.
     pub id: String,
 }

@@ -30,9 +30,9 @@ pub struct Listed {
     pub mode: u16,
     /// Number of names.
     pub links: u32,
-    /// Owner.
+    /// User id of the owner.
     pub uid: u32,
-    /// Group.
+    /// Group id.
     pub gid: u32,
     /// Length of a file's content or of a link's target in bytes.
     pub size: u64,

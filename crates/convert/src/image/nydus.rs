@@ -17,7 +17,7 @@ pub const MAX_BOOTSTRAP: u64 = 2 << 30;
 
 /// An opened Nydus image.
 pub struct NydusImage {
-    /// The bootstrap.
+    /// The bootstrap: the tree of files, and the blob table.
     pub image: Image,
     /// One for every blob of the bootstrap, in its order.
     blobs: Vec<(Digest, ChunkSource<BlobFile>)>,

@@ -5,10 +5,10 @@ use nydus_convert_oci::Platform;
 /// Which images of an index are meant.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum PlatformFilter {
-    /// Every one.
+    /// Every image.
     #[default]
     All,
-    /// These.
+    /// The images for these platforms; it is an error if one of them has none.
     Only(Vec<Platform>),
 }
 

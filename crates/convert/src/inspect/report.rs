@@ -22,7 +22,7 @@ pub struct Inspection {
     pub images: Vec<InspectedImage>,
 }
 
-/// One image.
+/// An image of the source: its documents, layers and file system.
 #[derive(Debug, Clone, Serialize)]
 pub struct InspectedImage {
     /// `os/arch[/variant]`, where known.
@@ -48,9 +48,9 @@ pub struct InspectedImage {
 pub struct InspectedLayer {
     /// Digest as stored.
     pub digest: String,
-    /// Media type.
+    /// Media type in the manifest.
     pub media_type: String,
-    /// Stored length.
+    /// Stored length in bytes.
     pub size: u64,
     /// What the config says of the plain content.
     pub diff_id: Option<String>,
@@ -63,7 +63,7 @@ pub struct InspectedLayer {
 /// A RAFS file system.
 #[derive(Debug, Clone, Serialize)]
 pub struct InspectedFileSystem {
-    /// `5` or `6`.
+    /// Version of RAFS: `5` or `6`.
     pub fs_version: String,
     /// Names of the superblock's flags.
     pub flags: Vec<String>,
@@ -71,9 +71,9 @@ pub struct InspectedFileSystem {
     pub compressor: String,
     /// Hash that names chunks.
     pub digester: String,
-    /// Length of a full chunk.
+    /// Length of a full chunk in bytes.
     pub chunk_size: u32,
-    /// Length of the bootstrap.
+    /// Length of the bootstrap in bytes.
     pub bootstrap_bytes: u64,
     /// Whether the image holds a record of the image that it was made from.
     pub remembers_original: bool,
@@ -95,11 +95,11 @@ pub struct InspectedFileSystem {
 /// A table of the bootstrap.
 #[derive(Debug, Clone, Serialize)]
 pub struct InspectedTable {
-    /// Its name.
+    /// What the table holds, in a word.
     pub name: &'static str,
-    /// Where it starts.
+    /// Where it starts, in bytes from the start of the bootstrap.
     pub offset: u64,
-    /// Its length.
+    /// Its length in bytes.
     pub size: u64,
 }
 
@@ -114,7 +114,7 @@ impl From<&Place> for InspectedTable {
 pub struct InodeCounts {
     /// Directories, the root included.
     pub directories: u64,
-    /// Regular files.
+    /// Regular files, names of one file counted once.
     pub files: u64,
     /// Names of regular files and others beyond the first.
     pub further_names: u64,
@@ -150,7 +150,7 @@ pub struct InspectedBlob {
     pub index: usize,
     /// SHA-256 of the object that holds the chunks.
     pub id: String,
-    /// Feature names.
+    /// Names of the feature bits.
     pub features: Vec<String>,
     /// How chunks are stored.
     pub compressor: String,
@@ -185,13 +185,13 @@ pub struct InspectedBlob {
 /// A part of a blob.
 #[derive(Debug, Clone, Serialize)]
 pub struct BlobSection {
-    /// Its name.
+    /// Its name, such as `image.blob`.
     pub name: String,
-    /// Where it starts.
+    /// Where it starts, in bytes from the start of the blob.
     pub offset: u64,
-    /// Stored length.
+    /// Stored length in bytes.
     pub stored: u64,
-    /// Plain length.
+    /// Plain length in bytes.
     pub plain: u64,
     /// How it is stored.
     pub compressor: String,
@@ -200,11 +200,11 @@ pub struct BlobSection {
 /// Small chunks that are stored together.
 #[derive(Debug, Clone, Serialize)]
 pub struct InspectedBatch {
-    /// Where it starts.
+    /// Where it starts, in bytes from the start of the blob.
     pub offset: u64,
-    /// Stored length.
+    /// Stored length in bytes.
     pub stored: u32,
-    /// Plain length.
+    /// Plain length of all members together in bytes.
     pub plain: u32,
 }
 
@@ -216,13 +216,13 @@ pub struct InspectedChunk {
     /// Digest of the plain bytes, where somebody knows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
-    /// Place of the stored bytes.
+    /// Where the stored bytes start, in bytes from the start of the blob.
     pub offset: u64,
-    /// Stored length, 0 for members of a batch.
+    /// Stored length in bytes, 0 for members of a batch.
     pub stored: u32,
     /// Place in the plain address space.
     pub plain_offset: u64,
-    /// Plain length.
+    /// Plain length in bytes.
     pub plain: u32,
     /// Names of its flags.
     pub flags: Vec<String>,

@@ -171,7 +171,7 @@ pub enum LayerFailure {
     /// A thread cannot be started.
     #[error("a thread cannot be started")]
     Thread(#[source] io::Error),
-    /// Asked to stop.
+    /// [`Stop::request`](crate::Stop::request) was called.
     #[error("interrupted")]
     Interrupted {
         /// The signal that asked.

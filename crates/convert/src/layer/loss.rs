@@ -5,9 +5,9 @@ use nydus_convert_rafs::{EntryPath, Loss};
 /// Something of an entry that the target format cannot hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LostEntry {
-    /// The entry.
+    /// Path of the entry in the layer.
     pub path: EntryPath,
-    /// What is lost.
+    /// The part of it that is lost.
     pub loss: Lost,
 }
 

@@ -22,9 +22,9 @@ use crate::to_nydus::{MergeError, tree_of};
 pub struct MergedLayers {
     /// Version of the format: that of the layers.
     pub version: FsVersion,
-    /// What it says.
+    /// The bootstrap as a tree and its blobs.
     pub image: Image,
-    /// Its bytes.
+    /// The bootstrap as bytes.
     pub bootstrap: Vec<u8>,
 }
 

@@ -46,7 +46,7 @@ impl PackLayerOptions {
 
 /// A layer, or a tar, that comes as a stream.
 pub struct NamedStream<'a> {
-    /// Its bytes.
+    /// The layer from its first byte on.
     pub stream: Box<dyn Read + Send>,
     /// What it is called in errors.
     pub name: &'a str,

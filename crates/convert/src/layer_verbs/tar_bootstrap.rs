@@ -32,9 +32,9 @@ pub struct TarBootstrapOptions {
 /// The bootstrap of one tar.
 #[derive(Debug, Clone)]
 pub struct TarBootstrap {
-    /// What it says.
+    /// The bootstrap as a tree and its blob.
     pub image: Image,
-    /// Its bytes.
+    /// The bootstrap as bytes.
     pub bootstrap: Vec<u8>,
     /// What the format cannot hold.
     pub losses: Vec<LossReport>,

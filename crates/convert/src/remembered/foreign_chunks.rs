@@ -25,7 +25,7 @@ const RECORD: usize = 72;
 pub struct ForeignChunk {
     /// Which blob of the layer's bootstrap, which chunk of it.
     pub at: ChunkRef,
-    /// Its record.
+    /// Digest, lengths and place of the chunk in that blob.
     pub chunk: Chunk,
 }
 

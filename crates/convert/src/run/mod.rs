@@ -18,9 +18,9 @@ pub(crate) use side_by_side::side_by_side;
 
 /// One run of an operation. Nothing in it shows in the output, but what the store and the dictionary are asked for.
 pub struct Run<'a> {
-    /// Bounds.
+    /// Bounds of threads and memory, and limits of what a source may take.
     pub resources: Resources,
-    /// Who watches.
+    /// Gets progress and notes.
     pub observer: &'a dyn Observer,
     /// Whether to stop.
     pub stop: &'a Stop,

@@ -23,7 +23,7 @@ const PIECE: usize = 1 << 20;
 /// What is exported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportOptions {
-    /// The result.
+    /// The result: the reference it was made as or from, or the beginning of its digest.
     pub image: String,
     /// Where the files go. It is made if it is not there; what has the names of the blobs is replaced.
     pub dir: PathBuf,
@@ -38,18 +38,18 @@ pub struct ExportReport {
     pub image: String,
     /// What it was made as.
     pub name: String,
-    /// Its blobs.
+    /// The data blobs of the result, each a file now.
     pub blobs: Vec<ExportedBlob>,
 }
 
 /// A blob that is a file now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExportedBlob {
-    /// Its digest.
+    /// Digest of the blob.
     pub digest: String,
-    /// Its length.
+    /// Length in bytes.
     pub bytes: u64,
-    /// The file.
+    /// Path of the file.
     pub file: String,
 }
 

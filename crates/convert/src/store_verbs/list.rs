@@ -14,7 +14,7 @@ use crate::store::{ChunkStore, ObjectInfo, ObjectKind, StoredImage};
 /// What is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ListOptions {
-    /// Blobs too.
+    /// Whether blobs are listed, and not the results alone.
     pub blobs: bool,
 }
 
@@ -30,7 +30,7 @@ pub struct ListReport {
     pub blobs: Option<Vec<ListedBlob>>,
 }
 
-/// A result.
+/// A result: an image or index that a conversion made with this store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ListedImage {
     /// Digest of its manifest or index.
@@ -49,12 +49,12 @@ pub struct ListedImage {
     pub missing_blobs: u64,
 }
 
-/// A blob.
+/// A blob of the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ListedBlob {
-    /// Its digest.
+    /// Digest of the blob.
     pub digest: String,
-    /// Its length.
+    /// Length in bytes.
     pub bytes: u64,
     /// When a conversion used it last, as RFC 3339 in UTC.
     pub used: String,

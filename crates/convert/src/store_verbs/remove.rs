@@ -40,7 +40,7 @@ pub struct RemovalReport {
     pub schema_version: u32,
     /// Whether nothing was removed, only told.
     pub dry_run: bool,
-    /// Blobs that go.
+    /// Blobs that are removed, or would be.
     pub removed: Vec<RemovedBlob>,
     /// Blobs that stay although they would go.
     pub kept: Vec<KeptBlob>,
@@ -57,11 +57,11 @@ pub struct RemovalReport {
 /// A blob that goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RemovedBlob {
-    /// Its digest.
+    /// Digest of the blob.
     pub digest: String,
     /// Its bytes, with what belongs to it.
     pub bytes: u64,
-    /// Why.
+    /// The rule by which it is removed.
     pub reason: WhyRemoved,
 }
 
@@ -84,9 +84,9 @@ pub enum WhyRemoved {
 /// A blob that stays although it would go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KeptBlob {
-    /// Its digest.
+    /// Digest of the blob.
     pub digest: String,
-    /// Why.
+    /// What keeps it.
     pub reason: WhyKept,
 }
 
@@ -103,11 +103,11 @@ pub enum WhyKept {
 /// A result that is not remembered any more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ForgottenImage {
-    /// Its digest.
+    /// Digest of the manifest or index.
     pub digest: String,
     /// What it was made as.
     pub name: String,
-    /// Why.
+    /// The reason that it is forgotten for.
     pub reason: WhyForgotten,
 }
 

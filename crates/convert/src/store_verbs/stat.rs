@@ -43,7 +43,7 @@ pub struct BytesReport {
     pub layers: u64,
     /// What is remembered of results.
     pub images: u64,
-    /// The index.
+    /// The index of chunks and layers.
     pub index: u64,
     /// What processes left unfinished that have ended.
     pub unfinished: u64,

@@ -39,7 +39,7 @@ pub struct VerifyStoreReport {
     pub bytes: u64,
     /// Objects that the index does not know; not a problem, gc removes them.
     pub unlisted: u64,
-    /// What is wrong.
+    /// Objects that are damaged or missing.
     pub problems: Vec<ProblemReport>,
     /// Whether all that is wrong was forgotten, so that conversions make it again.
     pub repaired: bool,

@@ -23,7 +23,7 @@ pub struct Slice {
 /// How much of a chunk is payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// All of it.
+    /// The whole chunk.
     Whole,
     /// A stretch of it.
     Range {

@@ -45,7 +45,7 @@ pub struct LayerWriter<W> {
 }
 
 impl<W: Write> LayerWriter<W> {
-    /// Begins a tar.
+    /// Begins a tar; nothing is written yet.
     pub const fn new(out: W) -> Self {
         Self { out, path: EntryPath::root(), remaining: 0, padding: 0, scratch: Vec::new() }
     }

@@ -12,7 +12,7 @@ use super::frame;
 /// How a layer is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Compression {
-    /// Not at all.
+    /// No compression that is known: the bytes are taken as they are.
     None,
     /// gzip (RFC 1952), any number of members.
     Gzip,

@@ -25,7 +25,7 @@ pub use watch::Watch;
 /// What a stream may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamLimits {
-    /// Plain bytes.
+    /// Most plain bytes that the stream may give.
     pub plain: u64,
     /// Window of a zstd frame in bytes. A frame that holds less than its window needs only what it holds. Of all frames
     /// decoded at the same time in this process, large windows (over 8 MiB) have 128 MiB together, and a larger one waits

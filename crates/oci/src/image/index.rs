@@ -26,13 +26,13 @@ pub struct Index {
     pub format: Format,
     /// Type of artifact, where one is stated.
     pub artifact_type: Option<String>,
-    /// The entries.
+    /// Descriptors of the images and other entries, in order.
     pub manifests: Vec<Descriptor>,
     /// The entries that are no descriptors. Each spoils itself alone.
     pub unreadable: Vec<UnreadableEntry>,
     /// The manifest that this index refers to.
     pub subject: Option<Descriptor>,
-    /// Annotations.
+    /// Annotations of the index.
     pub annotations: Annotations,
     /// Fields that are not known here, in the order met.
     pub other: Map<String, Value>,
@@ -55,7 +55,7 @@ pub struct UnreadableEntry {
 /// What an entry of an index is, as far as the entry itself tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntryKind {
-    /// An image.
+    /// An image with tar layers, as far as the entry tells.
     Image,
     /// The Nydus variant of an image, by artifact type or by the legacy platform feature.
     Nydus,

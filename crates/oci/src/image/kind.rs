@@ -26,11 +26,11 @@ pub enum ManifestKind {
     Image(Manifest),
     /// A Nydus image.
     Nydus(Manifest),
-    /// An index.
+    /// An image index or manifest list.
     Index(Index),
     /// Something that is not a container image.
     Artifact {
-        /// What it is.
+        /// Its artifact type, or else its media type, escaped.
         artifact_type: String,
     },
     /// An image in the format before content addressing.

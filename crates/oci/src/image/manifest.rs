@@ -59,13 +59,13 @@ pub struct Manifest {
     pub format: Format,
     /// Type of artifact, where one is stated.
     pub artifact_type: Option<String>,
-    /// The config.
+    /// Descriptor of the config.
     pub config: Descriptor,
     /// The layers, the lowest first.
     pub layers: Vec<Descriptor>,
     /// The manifest that this one refers to.
     pub subject: Option<Descriptor>,
-    /// Annotations.
+    /// Annotations of the manifest.
     pub annotations: Annotations,
     /// Fields that are not known here, in the order met.
     pub other: Map<String, Value>,

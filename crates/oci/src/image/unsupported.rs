@@ -13,7 +13,7 @@ pub struct LayerAt {
     pub number: usize,
     /// How many layers there are.
     pub count: usize,
-    /// Its digest.
+    /// Digest of the layer as stored.
     pub digest: Digest,
     /// Its media type, escaped.
     pub media_type: String,
@@ -28,21 +28,21 @@ impl fmt::Display for LayerAt {
 /// Why an image cannot be converted although it is understood.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum UnsupportedImage {
-    /// Not an image.
+    /// An artifact: a chart, a model, a signature, …
     #[error("it is an artifact of type \"{artifact_type}\"{}, not a container image", what_is(artifact_type))]
     Artifact {
         /// What it is.
         artifact_type: String,
     },
-    /// Docker schema 1.
+    /// A Docker image of before content addressing.
     #[error(
         "it is a Docker image of the obsolete schema 1; push it again with any current tool to get schema 2 or OCI"
     )]
     DockerSchema1,
-    /// An encrypted layer.
+    /// A layer is encrypted by ocicrypt.
     #[error("{layer} is encrypted ({media_type}); decrypt the image first", layer = .0, media_type = .0.media_type)]
     EncryptedLayer(LayerAt),
-    /// A foreign layer.
+    /// A layer is not distributable, and not kept with the image.
     #[error("{layer} is not distributable ({media_type}) and not kept with the image", layer = .0, media_type = .0.media_type)]
     ForeignLayer(LayerAt),
     /// A layer that is not known.

@@ -104,7 +104,7 @@ pub enum BootstrapError {
         /// The limit in bytes.
         limit: u64,
     },
-    /// Not a tar.
+    /// The layer is not a tar.
     #[error("the bootstrap layer is not a tar: no header at byte {offset}")]
     NotATar {
         /// Where a header should be, in bytes of the plain tar.
@@ -169,7 +169,7 @@ impl<W: Write> BootstrapWriter<W> {
         Ok(writer)
     }
 
-    /// Adds a file.
+    /// Adds a file `name` of mode 0444 after the bootstrap.
     pub fn extra(&mut self, name: &str, content: &[u8]) -> Result<(), BootstrapError> {
         self.file(name, content.len() as u64, |out| out.write_all(content))
     }
@@ -233,7 +233,7 @@ impl<W: Write> Write for Counted<'_, W> {
 /// What a bootstrap layer holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bootstrap {
-    /// The bootstrap.
+    /// The bootstrap, as the reader of its format takes it.
     pub bytes: Vec<u8>,
     /// Our own record of the source image ([`ORIGIN_PATH`]), if there is one.
     pub origin: Option<Vec<u8>>,

@@ -83,9 +83,9 @@ pub fn plain_annotations(nydus: &Annotations) -> Annotations {
 pub enum LayerStorage {
     /// Not compressed.
     Plain,
-    /// gzip.
+    /// Compressed with gzip.
     Gzip,
-    /// zstd.
+    /// Compressed with zstd.
     Zstd,
 }
 

@@ -77,7 +77,7 @@ pub enum NameFault {
     /// A name that Docker takes for an image id.
     #[error("64 hexadecimal digits alone are an image id, not a repository")]
     ImageId,
-    /// The tag.
+    /// The tag is too long, or has a character that tags cannot have.
     #[error(
         "a tag is at most 128 letters, digits, dots, dashes and underscores, and does not begin with a dot or dash"
     )]

@@ -32,7 +32,7 @@ pub struct RegistryName {
     pub repository: String,
     /// The tag; `latest` where neither tag nor digest was given.
     pub tag: Option<String>,
-    /// The digest.
+    /// The digest that pins the image.
     pub digest: Option<Digest>,
 }
 

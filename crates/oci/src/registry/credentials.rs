@@ -31,7 +31,7 @@ pub enum Credentials {
     Environment,
     /// This file alone.
     File(PathBuf),
-    /// These.
+    /// This login, for every repository.
     Given(Login),
 }
 

@@ -5,10 +5,10 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-/// Who we are.
+/// What is sent to a registry to be let in.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Login {
-    /// Nobody in particular.
+    /// Nothing: what everybody may read.
     Anonymous,
     /// A user with a password.
     User {

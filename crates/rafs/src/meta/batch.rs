@@ -40,7 +40,7 @@ struct Raw {
 }
 const _: () = assert!(size_of::<Raw>() == CONTEXT_LEN);
 
-/// One batch.
+/// Small chunks that are stored as one piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Batch {
     /// Place in the blob.

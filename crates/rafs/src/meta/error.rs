@@ -22,7 +22,7 @@ pub enum MetaError {
         structure: &'static str,
         /// Where the field lies.
         offset: u64,
-        /// Which field.
+        /// Name of the field.
         field: &'static str,
         /// What it holds.
         value: u64,
@@ -81,7 +81,7 @@ pub enum EntryProblem {
     UncompressedOffset {
         /// Where it has to be.
         expected: u64,
-        /// Where it is.
+        /// Plain offset in bytes that the entry has.
         actual: u64,
     },
     /// The place in the blob is before the end of the chunk before, or cannot be addressed.
@@ -89,7 +89,7 @@ pub enum EntryProblem {
     CompressedOffset {
         /// Where it may begin.
         expected: u64,
-        /// Where it is.
+        /// Stored offset in bytes that the entry has.
         actual: u64,
     },
     /// A length that is zero or does not fit its field.

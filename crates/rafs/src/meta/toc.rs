@@ -46,7 +46,7 @@ const _: () = assert!(size_of::<Raw>() == ENTRY_LEN);
 const FLAGS: [(u32, Compressor); 3] =
     [(1, Compressor::None), (2, Compressor::Zstd), (4, Compressor::Lz4Block)];
 
-/// One section.
+/// A section of a blob, as the table of contents at the blob's end lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TocEntry {
     /// Its name, 1 to 16 bytes; see [`section`](super::section).

@@ -7,11 +7,11 @@ use crate::named::Iter;
 /// One name met by [`Tree::walk`].
 #[derive(Debug, Clone)]
 pub struct WalkEntry<'a> {
-    /// Where it is.
+    /// Path from the root.
     pub path: EntryPath,
-    /// What it names.
+    /// The inode of that name.
     pub id: InodeId,
-    /// The same, looked up.
+    /// What the tree has under this id.
     pub inode: &'a Inode,
 }
 

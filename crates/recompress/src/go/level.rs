@@ -10,7 +10,7 @@ pub struct Level(i8);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("compression level {level} is not one of -2, -1, 0 to 9")]
 pub struct LevelOutOfRange {
-    /// The number.
+    /// What was asked for.
     pub level: i8,
 }
 
@@ -29,7 +29,7 @@ impl Level {
     pub const FASTEST: Self = Self(1);
     /// Level 6, which Go takes for -1, "default".
     pub const DEFAULT: Self = Self(6);
-    /// Level 9.
+    /// Level 9, the smallest output.
     pub const BEST: Self = Self(9);
     /// All levels, in ascending order.
     pub const ALL: [Self; 11] =

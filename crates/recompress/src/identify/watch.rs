@@ -70,7 +70,7 @@ impl Identifier {
         }
     }
 
-    /// Plain bytes.
+    /// Takes the plain bytes that came next out of the stream.
     pub fn plain(&mut self, bytes: &[u8]) {
         if self.hopeless {
             return;

@@ -125,9 +125,9 @@ impl TryFrom<i8> for Level {
 /// Everything besides the plain bytes and the flushes that the output depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Settings {
-    /// The release.
+    /// The releases whose output is wanted.
     pub epoch: Epoch,
-    /// The level.
+    /// The level, as the package numbers it.
     pub level: Level,
     /// The machine; [`Rounding::Plain`] unless a stream cannot be had otherwise.
     pub rounding: Rounding,

@@ -123,9 +123,9 @@ impl Default for MemLevel {
 /// The parameters of [`Zlib`](super::Zlib), as its callers give them to `deflateInit2`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Params {
-    /// The level.
+    /// The level, 1 to 9.
     pub level: Level,
-    /// The memory level.
+    /// `memLevel`, 1 to 9: the room for symbols of a block.
     pub mem_level: MemLevel,
 }
 

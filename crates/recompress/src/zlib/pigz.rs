@@ -27,7 +27,7 @@ pub enum Threads {
 /// The parameters of [`Pigz`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct PigzParams {
-    /// The level.
+    /// The level, 1 to 9.
     pub level: Level,
     /// The unit (`-b`).
     pub unit: UnitSize,

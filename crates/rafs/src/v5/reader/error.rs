@@ -17,7 +17,7 @@ pub enum ReadError {
     /// A field of the superblock has a value that readers refuse.
     #[error("superblock: {field} cannot be {value:#x}")]
     Superblock {
-        /// Which field.
+        /// Name of the field.
         field: &'static str,
         /// What the field holds.
         value: u64,
@@ -59,7 +59,7 @@ pub enum ReadError {
     Blob {
         /// Where its entry lies.
         offset: u64,
-        /// Its position.
+        /// Position in the blob table, from 0.
         blob: usize,
         /// What is wrong with it.
         problem: BlobProblem,
@@ -89,7 +89,7 @@ pub enum ReadError {
     Prefetch {
         /// Where the entry lies.
         offset: u64,
-        /// The number.
+        /// The inode number in the table.
         number: u32,
     },
 }
@@ -106,7 +106,7 @@ pub enum ChunkProblem {
     /// There is no such blob.
     #[error("there is no blob {blob}")]
     Blob {
-        /// Its position.
+        /// The position that the chunk names.
         blob: u32,
     },
     /// Its place in the file is another than its position in the list.
@@ -152,18 +152,18 @@ pub enum EntryProblem {
     /// The mode has no type.
     #[error("the mode {mode:#o} has no file type")]
     Mode {
-        /// The mode.
+        /// `st_mode`, as stored.
         mode: u32,
     },
-    /// No links.
+    /// The link count is 0.
     #[error("the inode has no links")]
     NoLinks,
     /// A time that does not exist.
     #[error("the modification time {seconds}.{nanos:09} cannot be")]
     Time {
-        /// Seconds.
+        /// Seconds since 1970, as stored.
         seconds: u64,
-        /// Nanoseconds.
+        /// Nanoseconds, as stored: 10⁹ or more.
         nanos: u32,
     },
     /// The extended attributes cannot be read.
@@ -181,7 +181,7 @@ pub enum EntryProblem {
     /// A name that no file can have.
     #[error("'{}' is not a file name", display_bytes(name))]
     Name {
-        /// The name.
+        /// The bytes of the name.
         name: Vec<u8>,
     },
     /// Names are not in strictly ascending order of their bytes.

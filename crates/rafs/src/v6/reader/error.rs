@@ -17,7 +17,7 @@ pub enum ReadError {
     /// A field of the EROFS superblock has a value that readers refuse.
     #[error("superblock @ {offset:#x}: {field} cannot be {value:#x}")]
     Superblock {
-        /// Which field.
+        /// Name of the field.
         field: &'static str,
         /// Where the superblock lies.
         offset: u64,
@@ -65,7 +65,7 @@ pub enum ReadError {
     Blob {
         /// Where its entry lies.
         offset: u64,
-        /// Its position.
+        /// Position in the blob table, from 0.
         blob: usize,
         /// What is wrong with it.
         problem: BlobProblem,
@@ -93,7 +93,7 @@ pub enum ReadError {
     Prefetch {
         /// Where the entry lies.
         offset: u64,
-        /// The number.
+        /// The inode number in the table.
         nid: u32,
     },
 }
@@ -110,7 +110,7 @@ pub enum ChunkProblem {
     /// There is no such blob.
     #[error("there is no blob {blob}")]
     Blob {
-        /// Its position.
+        /// The position that the chunk names.
         blob: u32,
     },
     /// The blob has no chunk of that number.
@@ -153,7 +153,7 @@ pub enum EntryProblem {
     /// The format field has undefined bits.
     #[error("the inode has the undefined format {format:#x}")]
     Format {
-        /// The field.
+        /// The format field.
         format: u16,
     },
     /// The content is stored in a way that files of this type cannot have.
@@ -165,18 +165,18 @@ pub enum EntryProblem {
     /// The mode has no type.
     #[error("the mode {mode:#o} has no file type")]
     Mode {
-        /// The mode.
+        /// `st_mode`, as stored.
         mode: u16,
     },
-    /// No links.
+    /// The link count is 0.
     #[error("the inode has no links")]
     NoLinks,
     /// A time that does not exist.
     #[error("the modification time {seconds}.{nanos:09} cannot be")]
     Time {
-        /// Seconds.
+        /// Seconds since 1970, as stored.
         seconds: u64,
-        /// Nanoseconds.
+        /// Nanoseconds, as stored: 10⁹ or more.
         nanos: u32,
     },
     /// The extended attributes cannot be read.
@@ -220,7 +220,7 @@ pub enum EntryProblem {
     /// A name that no file can have.
     #[error("'{}' is not a file name", display_bytes(name))]
     Name {
-        /// The name.
+        /// The bytes of the name.
         name: Vec<u8>,
     },
     /// Names are not in strictly ascending order of their bytes.
