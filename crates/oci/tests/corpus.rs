@@ -10,6 +10,9 @@ use nydus_convert_oci as oci;
 #[path = "../../../fuzz/src/archive.rs"]
 mod archive;
 
+#[path = "../../../fuzz/src/documents.rs"]
+mod documents;
+
 #[path = "../../../fuzz/src/streams.rs"]
 mod streams;
 
@@ -30,6 +33,11 @@ fn run(target: &str, check: fn(&[u8])) {
 #[test]
 fn archives() {
     run("archive", archive::check);
+}
+
+#[test]
+fn manifests_indexes_and_configs() {
+    run("documents", documents::check);
 }
 
 #[test]

@@ -377,23 +377,73 @@ fn what_a_new_index_does_not_know_is_not_removed() {
     assert_eq!(layers(&house.convert(&house.a, "again", &[]), "from_store"), [true, true]);
 }
 
+/// Ways in which a file goes bad: a page of zeros, a flipped bit, a page of another place, an end that is missing.
+fn spoilt(whole: &[u8]) -> impl Iterator<Item = (String, Vec<u8>)> {
+    let pages = whole.len() / 4096;
+    let spoil = move |name: &str, at: usize, change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = whole.to_vec();
+        change(&mut bytes);
+        (format!("{name} {at}"), bytes)
+    };
+    let zeros = move |page| spoil("zeros", page, &|bytes| bytes[page * 4096..][..4096].fill(0));
+    // Every page has some that are in use.
+    let bits = move |step: usize| {
+        let at = step * 331;
+        spoil("bit", at, &|bytes| bytes[at] ^= 1 << (at % 8))
+    };
+    let swapped = move |page| {
+        spoil("page", page, &|bytes| bytes.copy_within((page - 1) * 4096..page * 4096, page * 4096))
+    };
+    let cut = move |step| spoil("cut", step, &|bytes| bytes.truncate(step * whole.len() / 16));
+    let bits = (0..whole.len() / 331).filter(move |step| whole[step * 331] != 0).map(bits);
+    (0..pages).map(zeros).chain(bits).chain((1..pages).map(swapped)).chain((0..16).map(cut))
+}
+
 #[test]
-fn damage_of_the_index_is_told_once() {
+fn damage_of_the_index_is_reported_once() {
     let house = House::new();
     let index = house.store().join("index.redb");
     let whole = fs::read(&index).unwrap();
-    for page in 0..whole.len() / 4096 {
-        let mut spoilt = whole.clone();
-        spoilt[page * 4096..][..4096].fill(0);
-        fs::write(&index, spoilt).unwrap();
-        let run = house.verb(&["verify", "--repair"]);
+    let verbs: [&[&str]; 5] =
+        [&["verify", "--repair"], &["stat"], &["ls"], &["gc", "--dry-run"], &["verify", "--sample", "1"]];
+    for (turn, (name, bytes)) in spoilt(&whole).enumerate() {
+        fs::write(&index, bytes).unwrap();
+        let args = verbs[turn % verbs.len()];
+        let run = house.verb(args);
         match run.code {
-            Some(0) => assert_eq!(run.stderr, "", "{page}"),
+            Some(0) => assert_eq!(run.stderr, "", "{name} {args:?}"),
             Some(1) => {
-                assert_eq!(run.stderr.lines().count(), 1, "{page}: {}", run.stderr);
-                assert!(run.stderr.contains("store verify --rebuild"), "{page}: {}", run.stderr);
+                assert_eq!(run.stderr.lines().count(), 1, "{name} {args:?}: {}", run.stderr);
+                assert!(run.stderr.contains("store verify --rebuild"), "{name} {args:?}: {}", run.stderr);
             }
-            code => panic!("{page}: {code:?}: {}", run.stderr),
+            code => panic!("{name} {args:?}: {code:?}: {}", run.stderr),
+        }
+    }
+}
+
+/// A conversion makes the same, or says what is wrong with the store.
+#[test]
+fn no_damage_of_the_index_changes_a_result() {
+    let house = House::new();
+    let index = house.store().join("index.redb");
+    let whole = fs::read(&index).unwrap();
+    for (number, (name, bytes)) in spoilt(&whole).step_by(7).enumerate() {
+        fs::write(&index, bytes).unwrap();
+        let target = house.path(&format!("again-{number}"));
+        let mut command = house.command();
+        command.args(["to-nydus", "-q", "--json", "--chunk-size", "64KiB"]);
+        let run = run(command.args([latest(&house.a.source), latest(&target)]));
+        match run.code {
+            Some(0) => {
+                let report: Value = serde_json::from_str(&run.stdout).unwrap();
+                assert_eq!(report["digest"], house.a.report["digest"], "{name}: {}", run.stderr);
+                fs::remove_dir_all(target).unwrap();
+            }
+            Some(1) => {
+                assert!(run.stderr.contains("store verify --rebuild"), "{name}: {}", run.stderr);
+                assert!(!target.exists(), "{name}");
+            }
+            code => panic!("{name}: {code:?}: {}", run.stderr),
         }
     }
 }
