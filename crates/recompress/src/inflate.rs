@@ -36,7 +36,7 @@ const fn malformed(what: &'static str) -> ScanError {
 
 /// How a block is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Plain bytes as they are.
     Stored,
     /// With the codes that every decoder knows.
@@ -49,9 +49,9 @@ pub enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Block {
     /// How it is written.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// Whether the stream ends behind it.
-    pub last: bool,
+    pub(crate) last: bool,
     /// Where its three header bits begin, in bits from the start of the stream.
     pub start_bit: u64,
     /// Where the next block begins.
@@ -59,25 +59,25 @@ pub struct Block {
     /// Plain bytes of the stream before it.
     pub plain_start: u64,
     /// Plain bytes that it stands for.
-    pub plain_len: u64,
+    pub(crate) plain_len: u64,
     /// Literals and matches; 0 in a stored block.
-    pub tokens: u64,
+    pub(crate) tokens: u64,
     /// Matches among them.
-    pub matches: u64,
+    pub(crate) matches: u64,
     /// The length of its shortest match, `u16::MAX` without any.
-    pub shortest: u16,
+    pub(crate) shortest: u16,
     /// The largest distance of any match, 0 without any.
-    pub farthest: u16,
+    pub(crate) farthest: u16,
     /// The largest distance of a match of length 3.
-    pub farthest_3: u16,
+    pub(crate) farthest_3: u16,
     /// The largest distance of a match of length 4.
-    pub farthest_4: u16,
+    pub(crate) farthest_4: u16,
     /// Dynamic: code lengths sent for literals and lengths, 257 to 286.
-    pub literals_sent: u16,
+    pub(crate) literals_sent: u16,
     /// Dynamic: code lengths sent for distances, 1 to 30.
-    pub distances_sent: u16,
+    pub(crate) distances_sent: u16,
     /// Dynamic: one of the two tables ends with a length of 0 that need not have been sent.
-    pub untrimmed: bool,
+    pub(crate) untrimmed: bool,
 }
 
 impl Block {
