@@ -10,45 +10,46 @@
 //! raised again at the consumer, at its place in the order; dropping a pipeline removes what has not begun, and
 //! waits for what has. A work function must not itself wait for another pipeline of the same pool.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
-use std::iter::Fuse;
+use std::iter::{Fuse, successors};
 use std::num::NonZeroUsize;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::mpsc::{self, Receiver};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::Worker;
 
 #[cfg(test)]
 mod tests;
 
-/// Threads that any number of pipelines share, first come, first served. Clones are handles to the same threads;
-/// they end when the last handle and the last pipeline are dropped.
+/// Threads that any number of pipelines share, first come, first served. Clones are handles to the same threads; they
+/// end after the last handle and the last pipeline are dropped.
 #[derive(Clone)]
 pub struct Pool {
-    threads: Arc<Threads>,
+    /// None on a machine that gives no threads.
+    threads: Option<Arc<ThreadPool>>,
 }
 
 impl Pool {
-    /// Starts the threads. On a machine that gives fewer than asked for, those it gives do the work; with none at
-    /// all the consumer's thread does.
+    /// Starts the threads. On a machine that gives fewer than asked for, half of them do the work, or a quarter …; with
+    /// none at all the consumer's thread does.
     pub fn new(threads: NonZeroUsize) -> Self {
-        let queue = Arc::new(Queue::default());
-        let handles = (0..threads.get())
-            .map_while(|number| {
-                let queue = Arc::clone(&queue);
-                let builder = thread::Builder::new().name(format!("chunk-{number}"));
-                builder.spawn(move || run(&queue)).ok()
-            })
-            .collect();
-        Self { threads: Arc::new(Threads { queue, handles }) }
+        let start = |count| {
+            let builder = ThreadPoolBuilder::new().num_threads(count);
+            builder.thread_name(|number| format!("chunk-{number}")).build().ok().map(Arc::new)
+        };
+        let counts = successors(Some(threads.get()), |count| Some(count / 2).filter(|count| *count > 0));
+        Self { threads: counts.into_iter().find_map(start) }
     }
 
     /// Number of threads that work.
     pub fn threads(&self) -> usize {
-        self.threads.handles.len()
+        self.threads.as_ref().map_or(0, |threads| threads.current_num_threads())
     }
 
     /// Applies `f` to every item of `input` on the pool's threads. At most `window` items are in flight: pulled
@@ -79,6 +80,13 @@ impl Pool {
         F: Fn(&mut Worker, T) -> R + Send + Sync + 'static,
     {
         Map { input: input.into_iter().fuse(), cost, pipe: Pipe::new(self, window, f) }
+    }
+}
+
+/// Threads of the caller's. What consumes results must not run on one of them: it waits for them.
+impl From<Arc<ThreadPool>> for Pool {
+    fn from(threads: Arc<ThreadPool>) -> Self {
+        Self { threads: Some(threads) }
     }
 }
 
@@ -116,19 +124,23 @@ where
 /// A pipeline that its owner fills and empties by hand.
 pub(crate) struct Pipe<R, F> {
     pool: Pool,
-    id: u64,
     f: Arc<F>,
     window: usize,
     /// Sum of the costs in flight.
     load: usize,
     /// Oldest first.
-    flying: VecDeque<(usize, Receiver<thread::Result<R>>)>,
+    flying: VecDeque<Flying<R>>,
+}
+
+struct Flying<R> {
+    cost: usize,
+    result: Receiver<thread::Result<R>>,
+    job: Arc<dyn Cancel>,
 }
 
 impl<R, F> Pipe<R, F> {
     pub(crate) fn new(pool: &Pool, window: usize, f: F) -> Self {
-        let id = pool.threads.queue.new_pipe();
-        Self { pool: pool.clone(), id, f: Arc::new(f), window, load: 0, flying: VecDeque::new() }
+        Self { pool: pool.clone(), f: Arc::new(f), window, load: 0, flying: VecDeque::new() }
     }
 
     /// Whether the window allows another item. Always true of an empty pipeline.
@@ -143,146 +155,90 @@ impl<R, F> Pipe<R, F> {
         R: Send + 'static,
         F: Fn(&mut Worker, T) -> R + Send + Sync + 'static,
     {
-        let (sender, receiver) = mpsc::sync_channel(1);
-        let f = Arc::clone(&self.f);
-        let job = move |worker: &mut Worker| {
-            let result = panic::catch_unwind(AssertUnwindSafe(|| f(worker, item)));
-            if result.is_err() {
-                *worker = Worker::default();
-            }
+        let (sender, result) = mpsc::sync_channel(1);
+        let job = Arc::new(Job(Mutex::new(Some((item, Arc::clone(&self.f))))));
+        self.load += cost;
+        self.flying.push_back(Flying { cost, result, job: Arc::clone(&job) as Arc<dyn Cancel> });
+        let run = move || {
+            let Some((item, f)) = job.take() else { return };
+            let result = with_worker(|worker| f(worker, item));
             // Whoever sees the result may rely on this thread being done with what `f` holds.
             drop(f);
             let _ = sender.send(result);
         };
-        self.load += cost;
-        self.flying.push_back((cost, receiver));
-        self.pool.threads.submit(self.id, Box::new(job));
+        match &self.pool.threads {
+            Some(threads) => threads.spawn_fifo(run),
+            None => run(),
+        }
     }
 
     /// Waits for the oldest result. `None` when nothing is in flight.
     pub(crate) fn pop(&mut self) -> Option<R> {
-        let (_, receiver) = self.flying.front()?;
-        // A job leaves the queue by running, which sends, or by the drop of this very pipeline.
-        let Ok(result) = receiver.recv() else { unreachable!("a job ended without a result") };
+        // A job is taken by running, which sends, or by the drop of this very pipeline.
+        let Ok(result) = self.flying.front()?.result.recv() else {
+            unreachable!("a job ended without a result")
+        };
         Some(self.landed(result))
     }
 
     /// The oldest result, if it is there already.
     pub(crate) fn pop_ready(&mut self) -> Option<R> {
-        let (_, receiver) = self.flying.front()?;
-        let result = receiver.try_recv().ok()?;
+        let result = self.flying.front()?.result.try_recv().ok()?;
         Some(self.landed(result))
     }
 
     /// Takes the oldest item, whose result this is, out of the books.
     fn landed(&mut self, result: thread::Result<R>) -> R {
-        self.load -= self.flying.pop_front().map_or(0, |(cost, _)| cost);
+        self.load -= self.flying.pop_front().map_or(0, |oldest| oldest.cost);
         result.unwrap_or_else(|panic| panic::resume_unwind(panic))
     }
 }
 
 impl<R, F> Drop for Pipe<R, F> {
     fn drop(&mut self) {
-        self.pool.threads.queue.remove(self.id);
-        // What was removed reports at once that nothing will come; what runs reports when it is done.
-        for (_, receiver) in self.flying.drain(..) {
-            let _ = receiver.recv();
+        self.flying.retain(|flying| !flying.job.cancel());
+        for running in self.flying.drain(..) {
+            let _ = running.result.recv();
         }
     }
 }
 
-type Job = Box<dyn FnOnce(&mut Worker) + Send>;
+/// An item and what is done with it, until one of both sides takes it: a thread, or the drop of its pipeline.
+struct Job<T, F>(Mutex<Option<(T, Arc<F>)>>);
 
-struct Threads {
-    queue: Arc<Queue>,
-    handles: Vec<JoinHandle<()>>,
-}
-
-impl Threads {
-    fn submit(&self, pipe: u64, job: Job) {
-        if self.handles.is_empty() {
-            job(&mut Worker::default());
-        } else {
-            self.queue.put(pipe, job);
-        }
+impl<T, F> Job<T, F> {
+    fn take(&self) -> Option<(T, Arc<F>)> {
+        // No code of others runs under the lock, so a poisoned one is still sound.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-impl Drop for Threads {
-    fn drop(&mut self) {
-        self.queue.close();
-        // Pipelines hold handles and wait for their jobs, so this never runs on one of the threads.
-        for handle in self.handles.drain(..) {
-            let _ = handle.join();
-        }
+/// A job of any item.
+trait Cancel: Send + Sync {
+    /// Takes the job away; whether it had not begun.
+    fn cancel(&self) -> bool;
+}
+
+impl<T: Send, F: Send + Sync> Cancel for Job<T, F> {
+    fn cancel(&self) -> bool {
+        self.take().is_some()
     }
 }
 
-fn run(queue: &Queue) {
-    let mut worker = Worker::default();
-    while let Some(job) = queue.take() {
-        job(&mut worker);
-    }
+thread_local! {
+    static WORKER: RefCell<Worker> = RefCell::default();
 }
 
-/// Jobs that wait for a thread.
-#[derive(Default)]
-struct Queue {
-    state: Mutex<QueueState>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct QueueState {
-    /// Each with the pipeline it belongs to.
-    waiting: VecDeque<(u64, Job)>,
-    pipes: u64,
-    closed: bool,
-}
-
-impl Queue {
-    /// No code of others runs under the lock, so a poisoned one is still sound.
-    fn lock(&self) -> MutexGuard<'_, QueueState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn new_pipe(&self) -> u64 {
-        let mut state = self.lock();
-        state.pipes += 1;
-        state.pipes
-    }
-
-    fn put(&self, pipe: u64, job: Job) {
-        self.lock().waiting.push_back((pipe, job));
-        self.changed.notify_one();
-    }
-
-    /// Waits for a job. `None` when the queue is closed.
-    fn take(&self) -> Option<Job> {
-        let mut state = self.lock();
-        loop {
-            if let Some((_, job)) = state.waiting.pop_front() {
-                return Some(job);
+/// Runs `f` with what this thread keeps from one job to the next; after a panic it keeps nothing.
+fn with_worker<R>(f: impl FnOnce(&mut Worker) -> R) -> thread::Result<R> {
+    WORKER.with(|kept| match kept.try_borrow_mut() {
+        Ok(mut worker) => {
+            let result = panic::catch_unwind(AssertUnwindSafe(|| f(&mut worker)));
+            if result.is_err() {
+                *worker = Worker::default();
             }
-            if state.closed {
-                return None;
-            }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            result
         }
-    }
-
-    fn remove(&self, pipe: u64) {
-        let mut state = self.lock();
-        let (removed, kept): (VecDeque<_>, VecDeque<_>) =
-            std::mem::take(&mut state.waiting).into_iter().partition(|(owner, _)| *owner == pipe);
-        state.waiting = kept;
-        drop(state);
-        // The items' own drops run here, outside the lock.
-        drop(removed);
-    }
-
-    fn close(&self) {
-        self.lock().closed = true;
-        self.changed.notify_all();
-    }
+        Err(_) => panic::catch_unwind(AssertUnwindSafe(|| f(&mut Worker::default()))),
+    })
 }

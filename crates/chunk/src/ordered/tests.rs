@@ -133,21 +133,28 @@ fn pipelines_share_a_pool() {
 }
 
 #[test]
-fn threads_are_named_and_end_with_the_last_handle() {
+fn threads_are_named_and_outlive_the_handle_as_long_as_needed() {
     let pool = Pool::new(count(2));
-    let alive = Arc::downgrade(&pool.threads.queue);
     let map = pool.map(0..9, count(2), |_, _| thread::current().name().map(str::to_owned));
     drop(pool);
     for name in map {
         assert!(matches!(name.as_deref(), Some("chunk-0" | "chunk-1")), "{name:?}");
     }
-    assert!(alive.upgrade().is_none());
+}
+
+#[test]
+fn threads_of_the_caller_do_the_work() {
+    let threads =
+        ThreadPoolBuilder::new().num_threads(3).thread_name(|_| "theirs".to_owned()).build().unwrap();
+    let pool = Pool::from(Arc::new(threads));
+    assert_eq!(pool.threads(), 3);
+    let names = pool.map(0..9, count(2), |_, _| thread::current().name().map(str::to_owned));
+    assert!(names.into_iter().all(|name| name.as_deref() == Some("theirs")));
 }
 
 #[test]
 fn without_threads_the_consumer_works() {
-    let threads = Threads { queue: Arc::default(), handles: Vec::new() };
-    let pool = Pool { threads: Arc::new(threads) };
+    let pool = Pool { threads: None };
     assert!(pool.map(0..10, count(3), |_, n| n * 2).eq((0..10).map(|n| n * 2)));
 }
 
