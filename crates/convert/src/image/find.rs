@@ -329,6 +329,16 @@ pub fn survey(source: &dyn Source, platforms: &PlatformFilter) -> Result<Survey,
         }
     }
     survey.check(platforms)?;
+    tracing::info!("source {}: {}", source.name(), source.root().digest);
+    for found in &survey.found {
+        let what = match found.kind {
+            FoundKind::Oci(_) => "an image",
+            FoundKind::Nydus(_) => "a Nydus image",
+            FoundKind::Other => "what belongs to images",
+        };
+        let platform = found.label().unwrap_or_else(|| "no platform".to_owned());
+        tracing::debug!("{}: {what}, {platform}", found.descriptor.digest);
+    }
     Ok(survey)
 }
 

@@ -63,6 +63,9 @@ impl LayerRun<'_> {
         };
         match (converted, input) {
             (Ok(converted), _) => {
+                let from = if converted.from_store { "from the chunk store" } else { "converted" };
+                tracing::info!("layer {} of {} ({}): {from}", label.number, label.count, label.digest);
+                tracing::debug!("{} became {}", label.digest, converted.blob.digest);
                 self.run.observer.layer_finished(label, converted.blob.size);
                 Ok(converted)
             }

@@ -10,6 +10,7 @@ use super::restoring::{LayerJob, RestoredTar, Restoring, TarSource};
 use crate::image::referred;
 use crate::layer::failure::LayerFailure;
 use crate::remembered::{LAYER_SECTION, LayerRecord};
+use crate::run::LayerLabel;
 
 /// Makes one layer; gives its file system too, if that became known on the way.
 pub fn restore(
@@ -24,6 +25,8 @@ pub fn restore(
         None => Ok(()),
     };
     let restored = Restoring::new(run, job, &proceed).restore()?;
+    let LayerLabel { number, count, .. } = &job.label;
+    tracing::info!("layer {number} of {count} ({}): {}", job.name(), restored.0.method);
     run.observer.layer_finished(&job.label, restored.0.blob.size);
     Ok(restored)
 }

@@ -132,6 +132,7 @@ impl Client {
         *tries += 1;
         match self.retry.wait(*tries, after) {
             Some(wait) if !self.is_cancelled() => {
+                tracing::info!("{error}; try {} in {wait:?}", *tries + 1);
                 retry::sleep(wait, &self.cancelled);
                 Ok(())
             }
@@ -232,6 +233,7 @@ impl Client {
             let error = self.transport(request, reason(error));
             if again { Tried::Again(error, None) } else { Tried::Failed(error) }
         })?;
+        tracing::debug!("{} of {}: {}", request.shown(), request.url.authority, answer.status());
         if answer.status() == 407 {
             return Err(self.transport(request, "the proxy wants (other) credentials (407)".into()).into());
         }

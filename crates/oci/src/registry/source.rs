@@ -59,8 +59,15 @@ impl RegistrySource {
         let mut mirrors = Vec::new();
         for place in &places {
             match Self::open_mirror(place, options) {
-                Ok(source) => return Ok(Self { name: Reference::Registry(name.clone()), ..source }),
-                Err(error) => mirrors.push(chain(&error)),
+                Ok(source) => {
+                    tracing::info!("{name} is read from a mirror, {}", source.client.host());
+                    return Ok(Self { name: Reference::Registry(name.clone()), ..source });
+                }
+                Err(error) => {
+                    let words = chain(&error);
+                    tracing::info!("a mirror does not have {name}: {words}");
+                    mirrors.push(words);
+                }
             }
         }
         let opened =

@@ -216,9 +216,6 @@ pub struct Output {
     /// Print nothing on stderr but errors
     #[arg(short, long, conflicts_with = "verbose", env = "NYDUS_CONVERT_QUIET")]
     pub quiet: bool,
-    /// Log what happens; twice for more
-    #[arg(short, long, action = clap::ArgAction::Count)]
-    pub verbose: u8,
     /// How progress is shown on stderr
     #[arg(long, value_enum, default_value_t = Progress::Auto, env = "NYDUS_CONVERT_PROGRESS")]
     pub progress: Progress,

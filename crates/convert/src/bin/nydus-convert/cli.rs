@@ -12,6 +12,7 @@ use nydus_convert::{Error, ToolReport};
 use crate::check::Check;
 use crate::inspect::Inspect;
 use crate::layer::{self, Layer};
+use crate::logging::Log;
 use crate::look::Look;
 use crate::mount::MountCmd;
 use crate::print::print_line;
@@ -39,6 +40,8 @@ References:
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+    #[command(flatten)]
+    pub log: Log,
 }
 
 #[derive(Debug, Subcommand)]

@@ -7,6 +7,7 @@ mod drop_in;
 mod hints;
 mod inspect;
 mod layer;
+mod logging;
 mod look;
 mod mount;
 mod open;
@@ -30,9 +31,8 @@ use clap::builder::BoolishValueParser;
 use clap::{CommandFactory, FromArgMatches};
 use nydus_convert::layer_verbs::VerbError;
 use nydus_convert::{Error, Kind};
-use tracing_subscriber::EnvFilter;
 
-use cli::{Cli, Command};
+use cli::Cli;
 
 fn main() -> ExitCode {
     silence_index_panics();
@@ -40,11 +40,7 @@ fn main() -> ExitCode {
         drop_in::run()
     } else {
         let cli = parse();
-        start_logging(match &cli.command {
-            Command::ToNydus(args) => level(args.output.verbose),
-            Command::Check(args) => level(args.output.verbose),
-            _ => level(0),
-        });
+        cli.log.start();
         cli::run(cli.command)
     };
     match done {
@@ -76,25 +72,6 @@ fn silence_index_panics() {
             print(info);
         }
     }));
-}
-
-/// The level that so many `-v` ask for.
-fn level(verbose: u8) -> &'static str {
-    match verbose {
-        0 => "warn",
-        1 => "info",
-        _ => "debug",
-    }
-}
-
-/// Logs go to stderr; `RUST_LOG` overrides the level.
-fn start_logging(level: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time();
-    // `init` would take records of the crate `log` too: the HTTP library's have whole requests, with their passwords.
-    if let Err(error) = tracing::subscriber::set_global_default(log.finish()) {
-        eprintln!("warning: no log: {error}");
-    }
 }
 
 /// The error and its causes from outside in, without repeating what a cause already said.

@@ -64,12 +64,12 @@ fn layout(dir: &Path, layers: usize) -> String {
 }
 
 /// Everything that is said, at the highest level of everything.
-fn loudly(dir: &Path, config: &str, source: &str, target: &str) -> Run {
+fn loudly(dir: &Path, config: &str, source: &str, target: &str, format: &str) -> Run {
     fs::write(dir.join("config.json"), config).unwrap();
     let path = format!("{}:{}", dir.display(), std::env::var("PATH").unwrap());
     let mut command = alone(dir);
     command.env("PATH", path).env("DOCKER_CONFIG", dir).env("RUST_LOG", "trace");
-    end(command.args(["to-nydus", "-vv", "--json", "--no-store", source, target]))
+    end(command.args(["to-nydus", "-vv", "--log-format", format, "--json", "--no-store", source, target]))
 }
 
 #[test]
@@ -79,8 +79,9 @@ fn credentials() {
     let dir = tempfile::tempdir().unwrap();
     helpers(dir.path());
     let (source, target) = (layout(dir.path(), 1), format!("{}/a/b:1", registry.host()));
-    for (config, code, words) in CONFIGS {
-        let run = loudly(dir.path(), &config.replace("HOST", &registry.host()), &source, &target);
+    for ((config, code, words), format) in CONFIGS.iter().zip(["text", "json"].into_iter().cycle()) {
+        let config = &config.replace("HOST", &registry.host());
+        let run = loudly(dir.path(), config, &source, &target, format);
         assert_eq!(run.code, Some(*code), "{config}: {}", run.stderr);
         let error = run.stderr.lines().last().unwrap_or_default();
         assert!(error.contains(words), "{config}: {error}");

@@ -328,3 +328,39 @@ fn answers_after_the_timeout() {
     assert_eq!(run.code, Some(0), "{}: {:?}", run.stderr, mock.state().log);
     assert!(mock.state().manifests.contains_key("1"));
 }
+
+/// What is logged of a conversion, and of each later command, at `-v` and at `-vv`.
+#[test]
+fn what_is_done_is_logged() {
+    let dir = tempdir().unwrap();
+    let layout = dir.path().join("layout");
+    Layout::of([Layer::new(Tar::new().file("a", "b").finish())]).write(&layout);
+    let mock = Mock::start(|request, registry| {
+        // The first one only asks for access.
+        let second = registry.state().log.iter().filter(|line| line.starts_with("POST")).count() == 2;
+        (request.method == "POST" && second).then(|| Answer::of(503))
+    });
+    let (source, target) = (latest(&layout), format!("{}/app:1", mock.host()));
+    for (args, words) in [
+        (
+            &["to-nydus", "--no-store", "--retry-delay", "1ms", "-v", &source, &target][..],
+            &["source oci:", "layer 1 of 1", "converted", "answers 503", "try 2 in 1ms"][..],
+        ),
+        (&["check", "-vv", &target], &["GET /v2/app/manifests/1 of 127.0.0.1", "a Nydus image, linux/amd64"]),
+        (&["ls", "-vv", &target], &["GET /v2/app/blobs/"]),
+        (&["-v", "inspect", &target], &["source docker://"]),
+    ] {
+        let run = run(args.iter().chain(&["--log-format", "json"]).copied());
+        assert_eq!(run.code, Some(0), "{args:?}: {}", run.stderr);
+        let mut log = String::new();
+        for line in run.stderr.lines().filter(|line| line.starts_with('{')) {
+            let event: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert!(event["level"].is_string() && event["timestamp"].is_string(), "{line}");
+            log.push_str(event["message"].as_str().unwrap());
+            log.push('\n');
+        }
+        for word in words {
+            assert!(log.contains(word), "{args:?}: {word}: {log}");
+        }
+    }
+}

@@ -25,6 +25,7 @@ use clap::Parser;
 use nydus_convert::Prefetch;
 use nydus_convert::rafs::EntryPath;
 
+use crate::logging::{self, LogFormat};
 use args::{Cli, Command, LogLevel};
 pub use refusals::Refusal;
 
@@ -47,7 +48,7 @@ pub fn run() -> Result<ExitCode> {
     let Some(command) = cli.command else {
         bail!("nydus-image needs a command: create, merge, unpack or check");
     };
-    crate::start_logging(cli.log_level.unwrap_or(LogLevel::Warn).filter());
+    logging::start(cli.log_level.unwrap_or(LogLevel::Warn).filter(), LogFormat::Text);
     if cli.log_file.is_some() {
         return Err(refusals::Refusal::LogFile.into());
     }
