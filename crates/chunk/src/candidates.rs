@@ -51,7 +51,7 @@ pub struct Candidates {
 
 /// What became of [`Candidates`].
 #[derive(Debug, Default)]
-pub struct Settled {
+pub struct Resolved {
     /// The chunks that stay where they are, in the order of their numbers.
     pub elsewhere: Vec<Candidate>,
     /// The blobs that these lie in, without their chunks.
@@ -101,14 +101,14 @@ impl Candidates {
     ///
     /// # Errors
     /// A chunk that cannot be read any more, though it could when it was found, is a [`StoreError`].
-    pub fn settle<E, W: Write>(
+    pub fn resolve<E, W: Write>(
         self,
         store: &ChunkStore,
         writer: &mut BlobWriter<W>,
         packing: &mut Packing,
         foreign: u32,
         pay: impl Fn(BlobNumber) -> bool,
-    ) -> Result<Settled, PackError<E>> {
+    ) -> Result<Resolved, PackError<E>> {
         let mut copying = Copying { store, open: None, stored: Vec::new() };
         let mut elsewhere = Vec::new();
         let mut numbers = Vec::with_capacity(self.chunks.len());
@@ -135,7 +135,7 @@ impl Candidates {
         }
         let mut heads = self.heads;
         heads.retain(|blob, _| pay(*blob));
-        Ok(Settled { elsewhere, heads })
+        Ok(Resolved { elsewhere, heads })
     }
 }
 

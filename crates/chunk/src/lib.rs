@@ -34,7 +34,7 @@ pub use blob::{
     write_referring,
 };
 pub use buffer::Buffers;
-pub use candidates::{Candidate, Candidates, Saving, Settled};
+pub use candidates::{Candidate, Candidates, Resolved, Saving};
 pub use compression::{Compression, CompressionError, ZstdLevel};
 pub use foreign::{ChunkLookup, Foreign};
 pub use group::Group;

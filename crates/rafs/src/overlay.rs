@@ -2,7 +2,7 @@
 //!
 //! Whiteouts and opaque markers act on the layers below only, whatever their position in the layer. What must be seen
 //! in *tar order* (a hard link to a name that the layer has not mentioned yet) is remembered by [`LayerTree`] as a
-//! [`Link`] and settled here: such a link means the lower layer's file if there is one, else the one that follows.
+//! [`Link`] and resolved here: such a link means the lower layer's file if there is one, else the one that follows.
 
 use std::collections::HashMap;
 
@@ -72,7 +72,7 @@ impl LayerTree {
     ///
     /// A bootstrap does not say which directories the layer describes and which are there only because something lies
     /// below them: those that have the metadata of the latter are taken for such. Links out of the layer are found
-    /// by their [`LINK_XATTR`]; a link that could be settled inside the layer stays settled.
+    /// by their [`LINK_XATTR`]; a link that could be resolved inside the layer stays resolved.
     pub fn of_bootstrap(mut tree: Tree) -> Self {
         let guessed = Metadata::implicit_directory();
         let directories: Vec<InodeId> =
@@ -110,7 +110,7 @@ impl LayerTree {
         &mut self.tree
     }
 
-    /// The links that are settled only when the layer is laid over others.
+    /// The links that are resolved only when the layer is laid over others.
     pub fn links(&self) -> &[Link] {
         &self.links
     }
@@ -174,7 +174,7 @@ impl LayerTree {
                 Err(TreeError::LinkToDirectory { path: path.clone(), target: target.clone() })
             }
             Some(id) => match self.pending.get(&id).cloned() {
-                // A link to a link that is not settled is one more link to the same unknown.
+                // A link to a link that is not resolved is one more link to the same unknown.
                 Some(target) => self.add_pending(path, &target, metadata),
                 None => self.tree.link(path, id),
             },
@@ -271,7 +271,7 @@ pub fn overlay(
     mut place: impl FnMut(ChunkRef) -> ChunkRef,
 ) -> Result<(), OverlayError> {
     let LayerTree { tree: mut upper, links, .. } = upper;
-    // What the links meant that the layer could not settle: a program that unpacks it meets the files below first. A whiteout
+    // What the links meant that the layer could not resolve: a program that unpacks it meets the files below first. A whiteout
     // acts by its name, whatever it links to.
     let mut outside = Vec::new();
     for link in links.iter().filter(|link| !is_whiteout(&link.path)) {
@@ -314,14 +314,14 @@ pub fn overlay(
     }
     let own: HashMap<InodeId, InodeId> = moved.into_iter().map(|(above, id)| (id, above)).collect();
     for (link, below) in outside {
-        settle(base, link, below, &own)?;
+        resolve(base, link, below, &own)?;
     }
     Ok(())
 }
 
 /// Gives a link that leads out of its layer its file. `below` is what the lower layers have at its target, `own` are the
 /// layer's own files in the merged tree.
-fn settle(
+fn resolve(
     base: &mut Tree,
     link: &Link,
     below: Option<InodeId>,

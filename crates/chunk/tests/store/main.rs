@@ -16,6 +16,6 @@ mod objects;
 mod place;
 mod processes;
 mod prune;
-mod settle;
+mod resolve;
 mod threads;
 mod verify;

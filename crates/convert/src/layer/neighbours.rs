@@ -84,20 +84,20 @@ impl<'a> Neighbours<'a> {
         hits: Vec<ChunkRef>,
     ) -> Result<(Elsewhere, Option<Arc<Forms>>), LayerFailure> {
         let lookup = self.lookup();
-        let settled = match (self.candidates, self.reuse, self.below) {
+        let resolved = match (self.candidates, self.reuse, self.below) {
             (Some(candidates), Some(reuse), Some(below)) => {
                 let worth = worth_referring(&candidates.savings(), packing.stored, below, &reuse.options);
                 // Below 2²⁴ for every blob that they lie in.
                 let foreign = hits.len() as u32;
-                candidates.settle::<LayerFailure, _>(reuse.store(), writer, packing, foreign, |blob| {
+                candidates.resolve::<LayerFailure, _>(reuse.store(), writer, packing, foreign, |blob| {
                     worth.contains(&blob)
                 })?
             }
             _ => Default::default(),
         };
         let found = hits.iter().filter_map(|hit| lookup?.at(*hit));
-        let stored = settled.elsewhere.iter().filter_map(|candidate| {
-            let blob = settled.heads.get(&candidate.blob)?;
+        let stored = resolved.elsewhere.iter().filter_map(|candidate| {
+            let blob = resolved.heads.get(&candidate.blob)?;
             Some(Used { blob, index: candidate.number, chunk: candidate.chunk })
         });
         Ok((Elsewhere::new(found.chain(stored), packing.new_chunks > 0), self.forms))

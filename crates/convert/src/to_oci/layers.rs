@@ -100,7 +100,7 @@ pub fn rebuilt(
     let described = open_all(run, (&own, blobs), &merged)?;
     let described: Vec<_> = own.iter().copied().zip(&described).collect();
     let choice = choose(&described, &mut merged).map_err(NydusError::Layers)?;
-    let (chosen, difference) = settle(run, found, choice)?;
+    let (chosen, difference) = resolve(run, found, choice)?;
     let count = chosen.len() + usize::from(difference.is_some());
     let jobs = chosen.iter().filter_map(|at| described.get(*at)).enumerate();
     let jobs = jobs.map(|(position, (blob, described))| LayerJob {
@@ -130,7 +130,7 @@ pub fn rebuilt(
 type Extra = (Option<Tree>, DifferenceReport);
 
 /// Which blobs are layers, and what comes on top of them; says so, or refuses.
-fn settle(run: &Run<'_>, found: &Found, choice: Choice) -> Result<(Vec<usize>, Option<Extra>), Error> {
+fn resolve(run: &Run<'_>, found: &Found, choice: Choice) -> Result<(Vec<usize>, Option<Extra>), Error> {
     let note = |text: &str| run.observer.note(&format!("{}: {text}", found.descriptor.digest));
     let (chosen, compared, mended) = match choice {
         Choice::Unknown(all, why) => {

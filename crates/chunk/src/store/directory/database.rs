@@ -95,7 +95,7 @@ fn failed(error: impl Into<redb::Error>) -> StoreError {
 }
 
 /// A failure of the operating system is no damage.
-fn told(path: &Path, error: StoreError) -> StoreError {
+fn as_reported(path: &Path, error: StoreError) -> StoreError {
     let StoreError::Index(error) = error else { return error };
     let of_content = [io::ErrorKind::UnexpectedEof, io::ErrorKind::InvalidData];
     match error.downcast::<redb::Error>().map(|error| *error) {
@@ -140,7 +140,7 @@ impl Database {
         let new = unfinished.join(format!("index-{:016x}", RandomState::new().hash_one(path)));
         let made = make(path, &new, is_partial);
         let _ = std::fs::remove_file(&new);
-        made.map_err(|error| told(path, error))
+        made.map_err(|error| as_reported(path, error))
     }
 
     /// Opens the index at `path`.
@@ -186,7 +186,7 @@ impl Database {
         if matches!(&result, Err(StoreError::Index(error)) if is_previous(error.as_ref())) {
             result = caught();
         }
-        result.map_err(|error| told(&self.path, error))
+        result.map_err(|error| as_reported(&self.path, error))
     }
 
     /// Closes the file, which reads and writes: that too may panic on damage. Whoever needs it opens it again.
@@ -551,7 +551,7 @@ impl Index for Database {
         let checked =
             catch_unwind(AssertUnwindSafe(check)).unwrap_or_else(|panic| Err(panicked(panic.as_ref())));
         // `false` tells of what a process left that was killed; it is mended.
-        checked.map(drop).map_err(|error| told(&self.path, error))
+        checked.map(drop).map_err(|error| as_reported(&self.path, error))
     }
 
     fn bytes(&self) -> Result<u64, StoreError> {

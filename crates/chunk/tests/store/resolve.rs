@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use nydus_convert_chunk::store::{ChunkStore, ObjectName};
 use nydus_convert_chunk::{
-    BlobWriter, Candidates, ChunkLookup, Foreign, Others, Packing, Settled, pack_with,
+    BlobWriter, Candidates, ChunkLookup, Foreign, Others, Packing, Resolved, pack_with,
 };
 use nydus_convert_rafs::{BlobId, ChunkDigest, ChunkRef};
 
@@ -26,12 +26,12 @@ impl ChunkLookup for Two {
 struct Outcome {
     bytes: Vec<u8>,
     packing: Packing,
-    settled: Settled,
+    resolved: Resolved,
     damaged: Vec<BlobId>,
 }
 
 /// Packs chunks and decides that the blobs in `pay` do.
-fn settle(
+fn resolve(
     store: &ChunkStore,
     numbers: &[usize],
     pay: &BTreeSet<BlobId>,
@@ -56,9 +56,10 @@ fn settle(
     }
     let pays = |blob| pay.contains(&ids[&blob]);
     let before = foreign.hits().len() as u32;
-    let settled = candidates.settle::<Infallible, _>(store, &mut writer, &mut packing, before, pays).unwrap();
+    let resolved =
+        candidates.resolve::<Infallible, _>(store, &mut writer, &mut packing, before, pays).unwrap();
     let (bytes, _) = writer.finish_data().unwrap().finish(BOOTSTRAP).unwrap();
-    Outcome { bytes, packing, settled, damaged: forms.all_damaged() }
+    Outcome { bytes, packing, resolved, damaged: forms.all_damaged() }
 }
 
 #[test]
@@ -70,7 +71,7 @@ fn what_does_not_pay_comes_last() {
         let stream = [10, 40, 2, 11, 4, 41, 3, 10, 12, 1, 4, 40, 6, 2];
         for pay in [vec![], vec![a], vec![b], vec![a, b]] {
             let pay: BTreeSet<_> = pay.into_iter().collect();
-            let outcome = settle(&store, &stream, &pay, (2, &[3]));
+            let outcome = resolve(&store, &stream, &pay, (2, &[3]));
             // What the numbers must be, told the slow way.
             let of = |number: usize| match number {
                 1..=3 => Some(a),
@@ -104,11 +105,11 @@ fn what_does_not_pay_comes_last() {
             assert!(outcome.bytes == packed(&own).bytes);
             assert_eq!(outcome.packing.new_chunks, own.len() as u64);
             let got: Vec<_> =
-                outcome.settled.elsewhere.iter().map(|one| (one.id, one.chunk.digest)).collect();
+                outcome.resolved.elsewhere.iter().map(|one| (one.id, one.chunk.digest)).collect();
             let want: Vec<_> = kept.iter().map(|number| (of(*number).unwrap(), wanted(*number).0)).collect();
             assert_eq!(got, want);
-            let heads: BTreeSet<_> = outcome.settled.elsewhere.iter().map(|one| one.blob).collect();
-            assert_eq!(outcome.settled.heads.keys().copied().collect::<BTreeSet<_>>(), heads);
+            let heads: BTreeSet<_> = outcome.resolved.elsewhere.iter().map(|one| one.blob).collect();
+            assert_eq!(outcome.resolved.heads.keys().copied().collect::<BTreeSet<_>>(), heads);
         }
     });
 }
@@ -121,12 +122,12 @@ fn neither_threads_nor_cuts_decide() {
             (0..5).map(|blob| publish(&store, &(blob * 6..blob * 6 + 9).collect::<Vec<_>>(), None)).collect();
         let stream: Vec<usize> = (0..150).map(|at| at * 7 % 61 % 50).collect();
         let pay = BTreeSet::from([ids[1], ids[4]]);
-        let expected = settle(&store, &stream, &pay, (1, &[150]));
+        let expected = resolve(&store, &stream, &pay, (1, &[150]));
         for how in [(2, &[1, 7, 30][..]), (8, &[3]), (3, &[20, 1])] {
-            let outcome = settle(&store, &stream, &pay, how);
+            let outcome = resolve(&store, &stream, &pay, how);
             assert!(outcome.bytes == expected.bytes);
             assert_eq!(outcome.packing, expected.packing);
-            assert_eq!(outcome.settled.elsewhere, expected.settled.elsewhere);
+            assert_eq!(outcome.resolved.elsewhere, expected.resolved.elsewhere);
         }
     });
 }
@@ -138,9 +139,9 @@ fn nothing_refers_to_what_is_damaged() {
         let id = publish(&store, &[1, 2, 3], None);
         let form = store.forms(&class(), None).find(&[wanted(1)]).unwrap().pop().unwrap().unwrap();
         place.damage(ObjectName::blob(id), form.chunk().compressed_offset as usize);
-        let outcome = settle(&store, &[1], &BTreeSet::from([id]), (1, &[1]));
+        let outcome = resolve(&store, &[1], &BTreeSet::from([id]), (1, &[1]));
         assert!(outcome.bytes == packed(&[1]).bytes);
         assert_eq!((outcome.packing.indexes, outcome.damaged), (vec![0], vec![id]));
-        assert_eq!(outcome.settled.elsewhere, []);
+        assert_eq!(outcome.resolved.elsewhere, []);
     });
 }
