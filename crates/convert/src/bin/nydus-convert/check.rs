@@ -10,7 +10,7 @@ use crate::args::{Output, Resources};
 use crate::open::open_source;
 use crate::print::print_result;
 use crate::registries::Registry;
-use crate::values::show_size;
+use crate::values::{count, show_size};
 use crate::{progress, usage};
 
 #[derive(Debug, Args)]
@@ -38,11 +38,11 @@ pub fn run(args: &Check) -> Result<ExitCode> {
     let stop = Stop::new();
     let run = Run::new(resources, observer.as_ref(), &stop);
     let report = check(source.as_ref(), &platforms, &run)?;
-    if !args.output.quiet {
-        summarise(&report);
-    }
     for problem in &report.problems {
         eprintln!("problem: {problem}");
+    }
+    if !args.output.quiet {
+        summarise(&report);
     }
     print_result(&args.output, &report, &report.reference)?;
     // Verification mismatch.
@@ -53,12 +53,22 @@ fn summarise(report: &CheckReport) {
     for image in &report.images {
         let platform = image.platform.as_deref().unwrap_or("image");
         eprintln!(
-            "{platform}: {} image, {} layers, {} files, {} chunks of {} compared",
+            "{platform}: {} image, {}, {}",
             image.kind,
-            image.layers,
-            image.inodes,
-            image.chunks,
-            show_size(image.bytes)
+            count(image.layers, "layer"),
+            match image.kind {
+                "nydus" => format!(
+                    "{}, {} of {} compared",
+                    count(image.inodes, "file"),
+                    count(image.chunks, "chunk"),
+                    show_size(image.bytes)
+                ),
+                _ => "digests compared".to_owned(),
+            }
         );
+    }
+    match report.problems.len() as u64 {
+        0 => eprintln!("no problems found"),
+        problems => eprintln!("{} found", count(problems, "problem")),
     }
 }

@@ -1,7 +1,7 @@
 //! The commands, and what the program says of itself.
 
 use std::fs;
-use std::io::{Write, stdout};
+use std::io::{self, Write, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -119,7 +119,11 @@ fn run_man(dir: Option<&Path>) -> Result<ExitCode> {
             clap_mangen::generate_to(Cli::command(), dir)
                 .with_context(|| format!("cannot write to {}", dir.display()))?;
         }
-        None => clap_mangen::Man::new(Cli::command()).render(&mut stdout()).map_err(Error::Output)?,
+        None => match clap_mangen::Man::new(Cli::command()).render(&mut stdout()) {
+            // The reader has seen enough, as with `| head`.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            rendered => rendered.map_err(Error::Output)?,
+        },
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,6 @@
 //! `layer pack | merge | unpack`.
 
+use std::io::{IsTerminal, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -127,6 +128,11 @@ pub fn run(layer: &Layer) -> Result<ExitCode> {
 impl To {
     fn open(&self, output: &Output) -> Result<Target> {
         let target = Target::new(&self.path)?;
+        if target.is_stdout() && stdout().is_terminal() {
+            bail!(
+                "the result is binary, and stdout is a terminal: name a file by --output FILE, or use a pipe"
+            );
+        }
         if output.json && target.is_stdout() {
             bail!(
                 "stdout cannot take the result and --json; --output-json FILE or --output FILE keeps them apart"

@@ -23,22 +23,32 @@ pub fn display(output: &Output) -> Box<dyn Observer> {
     }
 }
 
-/// `layer 2/5 sha256:0123456789ab`, with the platform in front where there are several.
+/// `layer 2/5 0123456789ab`, with the platform in front where there are several.
 fn name(layer: &LayerLabel) -> String {
-    let digest: String = layer.digest.chars().take("sha256:".len() + 12).collect();
+    let digest: String = layer.digest.chars().skip("sha256:".len()).take(12).collect();
     let platform = layer.platform.as_ref().map(|platform| format!("{platform} ")).unwrap_or_default();
     format!("{platform}layer {}/{} {digest}", layer.number, layer.count)
+}
+
+/// A layer that is done.
+fn done(layer: &LayerLabel, written: u64) -> String {
+    let (read, name) = (show_size(layer.size), name(layer));
+    if written == layer.size {
+        format!("{name}: {read}")
+    } else {
+        format!("{name}: {read} → {}", show_size(written))
+    }
 }
 
 struct Lines;
 
 impl Observer for Lines {
     fn layer_finished(&self, layer: &LayerLabel, written: u64) {
-        // Nobody listening is no reason to fail.
-        let _ = writeln!(stderr(), "{}: {} → {}", name(layer), show_size(layer.size), show_size(written));
+        self.note(&done(layer, written));
     }
 
     fn note(&self, text: &str) {
+        // Nobody listening is no reason to fail.
         let _ = writeln!(stderr(), "{text}");
     }
 }
@@ -54,8 +64,9 @@ impl Bars {
         if let Ok(mut bars) = self.bars.lock() {
             let name = name(layer);
             let bar = bars.entry(name.clone()).or_insert_with(|| {
+                // Fits 40 columns; the bar takes what is left of wider ones.
                 let style = ProgressStyle::with_template(
-                    "{prefix:36} {bar:30} {binary_bytes:>11}/{binary_total_bytes:11} {msg}",
+                    "{prefix} {wide_bar} {percent:>3}% {binary_total_bytes:>10}",
                 );
                 let bar = ProgressBar::new(layer.size).with_prefix(name);
                 self.all.add(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
@@ -75,7 +86,9 @@ impl Observer for Bars {
     }
 
     fn layer_finished(&self, layer: &LayerLabel, written: u64) {
-        self.with(layer, |bar| bar.finish_with_message(format!("→ {}", show_size(written))));
+        // What is done scrolls up: an image may have more layers than the terminal has lines.
+        self.with(layer, ProgressBar::finish_and_clear);
+        self.note(&done(layer, written));
     }
 
     fn note(&self, text: &str) {

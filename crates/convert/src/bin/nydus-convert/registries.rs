@@ -67,7 +67,7 @@ pub struct Common {
     /// Speak plain HTTP with registries that are not on this machine
     #[arg(long, env = "NYDUS_CONVERT_PLAIN_HTTP")]
     pub plain_http: bool,
-    /// Tries after the first one, where another one may help
+    /// Retries after temporary errors
     #[arg(long, value_name = "N", default_value_t = Retry::default().times, env = "NYDUS_CONVERT_RETRY_TIMES")]
     pub retry_times: u32,
     /// Wait before the second try; it doubles from try to try. A registry's Retry-After goes before it
@@ -76,8 +76,7 @@ pub struct Common {
     /// How long to wait for a connection, and for the next bytes to move
     #[arg(long, value_name = "TIME", default_value = "120s", value_parser = time, env = "NYDUS_CONVERT_TIMEOUT")]
     pub timeout: Duration,
-    /// Where temporary files go: what waits to be sent to a registry or is read from one by ranges, and what layers
-    /// hold besides what is fetched first [default: the system's]
+    /// Directory for temporary files: upload buffers, downloaded blobs, data not prefetched [default: the system's]
     #[arg(long, value_name = "DIR", help_heading = "Resources", env = "NYDUS_CONVERT_TMPDIR")]
     pub tmpdir: Option<PathBuf>,
     /// Refuse zstd layers that need a larger window; large ones are read one at a time [default: 512MiB]

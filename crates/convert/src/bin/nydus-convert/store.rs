@@ -26,7 +26,7 @@ pub struct Reuse {
     /// Neither use nor fill a chunk store, whatever `--store` says
     #[arg(long, env = "NYDUS_CONVERT_NO_STORE")]
     pub no_store: bool,
-    /// Whose chunks a layer may refer to; all but `layer` make blobs depend on others
+    /// Where a layer may reuse chunks from; `image` and `store` make blobs depend on each other
     #[arg(long, value_enum, default_value_t = Scope::Layer, env = "NYDUS_CONVERT_DEDUP")]
     pub dedup: Scope,
     /// Blobs that an image may use beside its layers' own
@@ -69,7 +69,10 @@ impl Reuse {
             Err(error) if self.location.store.is_some() => Err(Error::from(error).into()),
             Err(error) => {
                 let why = anyhow::Error::from(error);
-                observer.note(&format!("no chunk store in {}: {why:#}; --no-store says so", dir.display()));
+                observer.note(&format!(
+                    "continuing without the chunk store in {}: {why:#}; --no-store silences this",
+                    dir.display()
+                ));
                 Ok(None)
             }
         }

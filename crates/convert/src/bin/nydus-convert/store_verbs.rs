@@ -30,7 +30,7 @@ pub enum Store {
     Verify(Verify),
     /// Remove what ended runs left, and blobs by rules
     Gc(Gc),
-    /// Forget images and remove the blobs that only they are made of; remove blobs
+    /// Delete images and the blobs that no other image uses; delete blobs
     Rm(Rm),
     /// Write the data blobs of an image into a directory, as files named by their ids
     Export(Export),
@@ -62,13 +62,13 @@ pub struct Ls {
 
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// Compare so many chunks in a hundred, others every time, instead of all bytes of all blobs
+    /// Check a random PERCENT of the chunks instead of all bytes of all blobs
     #[arg(long, value_name = "PERCENT", value_parser = values::percent, env = "NYDUS_CONVERT_SAMPLE")]
     pub sample: Option<u8>,
     /// Forget what is damaged, so that the next conversions make it again
     #[arg(long, env = "NYDUS_CONVERT_REPAIR")]
     pub repair: bool,
-    /// Make the index anew of the objects before, also where it cannot be read any more
+    /// First rebuild the index from the stored objects, even if it is unreadable
     #[arg(long, env = "NYDUS_CONVERT_REBUILD")]
     pub rebuild: bool,
     #[command(flatten)]
@@ -77,7 +77,7 @@ pub struct Verify {
 
 #[derive(Debug, Args)]
 pub struct Gc {
-    /// Keep the blobs of this image; alone, remove all others. May be repeated
+    /// Never remove this image's blobs; without other rules everything else goes. May be repeated
     #[arg(long, value_name = "IMAGE", env = "NYDUS_CONVERT_KEEP")]
     pub keep: Vec<String>,
     /// Remove blobs that no conversion used for longer, like 30d or 12h

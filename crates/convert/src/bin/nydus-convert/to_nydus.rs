@@ -18,7 +18,7 @@ use crate::print::{print_line, print_result, show_losses, show_report};
 use crate::registries::Registries;
 use crate::store::Reuse;
 use crate::usage::{self, UsageError};
-use crate::values::{self, show_size};
+use crate::values::{self, count, show_size};
 use crate::{progress, signals};
 
 #[derive(Debug, Args)]
@@ -187,12 +187,13 @@ fn summarise(report: &ToNydusReport) {
             continue;
         }
         eprintln!(
-            "{platform}: {} layers, {} → {} ({} unpacked), {} files, {chunks} chunks, {} of them duplicates, bootstrap {}",
-            image.layers.len(),
+            "{platform}: {}, {} → {} ({} unpacked), {}, {}, {} of them duplicates, bootstrap {}",
+            count(image.layers.len() as u64, "layer"),
             show_size(sum(|layer| layer.source_bytes)),
             show_size(sum(|layer| layer.blob_bytes) + image.bootstrap_bytes),
             show_size(sum(|layer| layer.tar_bytes)),
-            image.inodes,
+            count(image.inodes, "file"),
+            count(chunks, "chunk"),
             chunks - stored,
             show_size(image.bootstrap_bytes),
         );
@@ -205,11 +206,15 @@ fn summarise_reuse(platform: &str, image: &ImageReport) {
     let layers = image.layers.iter().filter(|layer| layer.from_store).count();
     let copied: u64 = image.layers.iter().map(|layer| layer.copied_chunks).sum();
     if layers > 0 || copied > 0 {
-        eprintln!("{platform}: {layers} layers and {copied} chunks of others from the chunk store");
+        let chunks = count(copied, "chunk");
+        eprintln!(
+            "{platform}: reused {layers} of {} and {chunks} of others from the chunk store",
+            count(image.layers.len() as u64, "layer")
+        );
     }
     for shared in image.layers.iter().flat_map(|layer| &layer.shared) {
         let of = shared.image.as_deref().unwrap_or("a layer below");
-        let (chunks, saved) = (shared.chunks, show_size(shared.saved_bytes));
-        eprintln!("{platform}: {saved} saved by {chunks} chunks of {} ({of})", shared.blob_digest);
+        let (chunks, saved) = (count(shared.chunks, "chunk"), show_size(shared.saved_bytes));
+        eprintln!("{platform}: {saved} saved by {chunks} of {} ({of})", shared.blob_digest);
     }
 }

@@ -14,7 +14,8 @@ use crate::overwriting::{self, Makes};
 use crate::print::print_result;
 use crate::registries::Registries;
 use crate::usage::{self, UsageError};
-use crate::{progress, signals, values};
+use crate::values::{self, count};
+use crate::{progress, signals};
 
 #[derive(Debug, Args)]
 pub struct ToOci {
@@ -92,13 +93,14 @@ fn summarise_restored(report: &ToOciReport) {
         match image.action {
             Restoration::Carried => eprintln!("{platform}: unchanged"),
             Restoration::Exact => {
-                eprintln!("{platform}: {} layers, all as they were, bit for bit", image.layers.len());
+                let layers = count(image.layers.len() as u64, "layer");
+                eprintln!("{platform}: {layers}, all as they were, bit for bit");
             }
             Restoration::Rebuilt => {
                 let tars = image.layers.iter().filter(|layer| layer.exact_tar).count();
                 eprintln!(
-                    "{platform}: {} layers made anew, {tars} of them with the original tar; the digest is new",
-                    image.layers.len()
+                    "{platform}: {} made anew, {tars} of them with the original tar; the digest is new",
+                    count(image.layers.len() as u64, "layer")
                 );
             }
         }

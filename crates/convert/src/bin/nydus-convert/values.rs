@@ -101,6 +101,12 @@ pub fn annotation(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// A number of things: `1 layer`, `2 layers`.
+pub fn count(number: impl Into<u64>, what: &str) -> String {
+    let number = number.into();
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
 /// A number of bytes for people: `1.5 MiB`.
 pub fn show_size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
