@@ -65,10 +65,8 @@ impl Bars {
             let name = name(layer);
             let bar = bars.entry(name.clone()).or_insert_with(|| {
                 // Fits 40 columns; the bar takes what is left of wider ones.
-                let style = ProgressStyle::with_template(
-                    "{prefix} {wide_bar} {percent:>3}% {binary_total_bytes:>10}",
-                );
-                let bar = ProgressBar::new(layer.size).with_prefix(name);
+                let style = ProgressStyle::with_template("{prefix} {wide_bar} {percent:>3}%");
+                let bar = ProgressBar::new(layer.size).with_prefix(name.replace("layer ", ""));
                 self.all.add(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
             });
             act(bar);
