@@ -30,6 +30,8 @@ pub struct StatReport {
     pub images: u64,
     /// What all this takes.
     pub bytes: BytesReport,
+    /// Bytes that conversions bring it back to, where the caller knows a limit.
+    pub limit: Option<u64>,
 }
 
 /// What kinds of things take, in bytes.
@@ -82,13 +84,14 @@ pub fn stat(store: &ChunkStore, path: &Path) -> Result<StatReport, Error> {
             index: store.index().bytes()?,
             unfinished: store.objects().sweep(true)?,
         },
+        limit: None,
     })
 }
 
 /// A fact a line: a word, a number, and for what takes room its bytes.
 impl fmt::Display for StatReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, snapshot, blobs, layers, chunks, images, bytes, .. } = self;
+        let Self { path, snapshot, blobs, layers, chunks, images, bytes, limit, .. } = self;
         writeln!(f, "path {}", super::text::printable(path))?;
         writeln!(f, "snapshot {snapshot}")?;
         writeln!(f, "images {images}, {} bytes", bytes.images)?;
@@ -97,6 +100,7 @@ impl fmt::Display for StatReport {
         writeln!(f, "chunks {chunks}")?;
         writeln!(f, "index {} bytes", bytes.index)?;
         writeln!(f, "unfinished {} bytes", bytes.unfinished)?;
-        writeln!(f, "total {} bytes", bytes.total())
+        writeln!(f, "total {} bytes", bytes.total())?;
+        limit.iter().try_for_each(|limit| writeln!(f, "limit {limit} bytes"))
     }
 }

@@ -365,6 +365,50 @@ fn an_index_is_made_anew() {
 }
 
 #[test]
+fn conversions_keep_the_store_below_its_limit() {
+    let house = House::new();
+    let total = |house: &House| {
+        let bytes = house.json(&["stat"])["bytes"].clone();
+        let kinds = ["blobs", "descriptions", "layers"];
+        kinds.iter().map(|kind| bytes[kind].as_u64().unwrap()).sum::<u64>()
+    };
+    let whole = total(&house);
+    house.convert(&house.b, "once", &["--store-max-size", "unlimited"]);
+    house.convert(&house.b, "twice", &["--store-max-size", "1GiB"]);
+    assert_eq!(total(&house), whole);
+    // What the run itself uses stays, whatever the limit.
+    house.convert(&house.b, "again", &["--store-max-size", &(whole - 1).to_string()]);
+    assert!(total(&house) < whole);
+    assert_eq!(
+        layers(&house.convert(&house.b, "all", &["--store-max-size", "0"]), "from_store"),
+        [true, true]
+    );
+    assert_eq!(layers(&house.convert(&house.a, "half", &[]), "from_store"), [true, false]);
+    let limit = |args: &[&str]| house.json(&[&["stat"], args].concat())["limit"].clone();
+    assert_eq!(limit(&["--store-max-size", "3MiB"]), 3 << 20);
+    assert_eq!(limit(&["--store-max-size", "unlimited"]), Value::Null);
+    assert!((2 << 30..=50 << 30).contains(&limit(&[]).as_u64().unwrap()));
+}
+
+/// A store that cannot be brought back to its limit is no reason to fail.
+#[test]
+fn a_limit_that_cannot_be_kept_is_a_note() {
+    let house = House::new();
+    fs::remove_file(house.store().join("index.redb")).unwrap();
+    let mut command = house.command();
+    command.args([
+        "to-nydus",
+        "--store-max-size",
+        "1",
+        &latest(&house.a.source),
+        &latest(&house.path("noted")),
+    ]);
+    let run = run(&mut command);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(run.stderr.contains("store verify --rebuild"), "{}", run.stderr);
+}
+
+#[test]
 fn what_a_new_index_does_not_know_is_not_removed() {
     let house = House::new();
     fs::remove_file(house.store().join("index.redb")).unwrap();

@@ -1,11 +1,13 @@
 //! The chunk store as arguments name it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use nydus_convert::store::{ChunkStore, Snapshot};
+use nydus_convert::store::{ChunkStore, ObjectKind, PrunePolicy, Snapshot, StoreError};
 use nydus_convert::{Dedup, Error, MinSaving, Observer, ReuseOptions};
+
+use crate::values;
 
 /// Where finished work is kept.
 #[derive(Debug, Args)]
@@ -17,12 +19,68 @@ pub struct StoreLocation {
     pub store: Option<PathBuf>,
 }
 
+/// How large the chunk store may be.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Store")]
+pub struct StoreLimit {
+    /// Size that a conversion brings the chunk store back to, the least recently used first: a size, or `unlimited`
+    /// [default: a tenth of its file system, from 2GiB to 50GiB]
+    #[arg(long, value_name = "SIZE", value_parser = values::limit, env = "NYDUS_CONVERT_STORE_MAX_SIZE")]
+    store_max_size: Option<u64>,
+}
+
+impl StoreLimit {
+    /// In bytes; `None` where there is none.
+    pub fn of(&self, dir: &Path) -> Option<u64> {
+        const LEAST: u64 = 2 << 30;
+        const MOST: u64 = 50 << 30;
+        let tenth = || {
+            let file_system = rustix::fs::statvfs(dir).ok()?;
+            Some((file_system.f_blocks.saturating_mul(file_system.f_frsize) / 10).clamp(LEAST, MOST))
+        };
+        self.store_max_size.or_else(tenth).filter(|limit| *limit != values::UNLIMITED)
+    }
+
+    /// Brings a store back to its limit. What fails is no reason for a run to fail.
+    pub fn keep(&self, store: &ChunkStore, dir: &Path, observer: &dyn Observer) {
+        let Some(limit) = self.of(dir) else { return };
+        match shrink(store, limit) {
+            Ok(0) => {}
+            Ok(removed) => observer.note(&format!(
+                "{} removed from the chunk store, which may have {}",
+                values::show_size(removed),
+                values::show_size(limit)
+            )),
+            Err(error) => {
+                let why = anyhow::Error::from(error);
+                observer.note(&format!("the chunk store may be larger than its limit: {why:#}"));
+            }
+        }
+    }
+}
+
+/// Gives the bytes that were removed.
+fn shrink(store: &ChunkStore, limit: u64) -> Result<u64, StoreError> {
+    let mut bytes = 0;
+    // What pruning counts.
+    for kind in [ObjectKind::Blob, ObjectKind::Description] {
+        bytes += store.objects().list(kind)?.iter().map(|object| object.size).sum::<u64>();
+    }
+    if bytes <= limit {
+        return Ok(0);
+    }
+    let pruned = store.prune(&PrunePolicy { max_bytes: Some(limit), ..PrunePolicy::default() })?;
+    Ok(pruned.pruned.iter().map(|blob| blob.bytes).sum())
+}
+
 /// What of earlier work a conversion uses.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Store")]
 pub struct Reuse {
     #[command(flatten)]
     pub location: StoreLocation,
+    #[command(flatten)]
+    pub limit: StoreLimit,
     /// Neither use nor fill a chunk store, whatever `--store` says
     #[arg(long, env = "NYDUS_CONVERT_NO_STORE")]
     pub no_store: bool,
@@ -75,6 +133,13 @@ impl Reuse {
                 ));
                 Ok(None)
             }
+        }
+    }
+
+    /// Brings the store back to its limit, at the end.
+    pub fn keep_limit(&self, store: Option<&ChunkStore>, observer: &dyn Observer) {
+        if let (Some(store), Some(dir)) = (store, self.location.dir()) {
+            self.limit.keep(store, &dir, observer);
         }
     }
 

@@ -16,7 +16,7 @@ use nydus_convert::store_verbs::{
 };
 use serde::Serialize;
 
-use crate::store::StoreLocation;
+use crate::store::{StoreLimit, StoreLocation};
 use crate::usage::UsageError;
 use crate::{signals, values};
 
@@ -49,6 +49,8 @@ pub struct Common {
 pub struct Stat {
     #[command(flatten)]
     pub common: Common,
+    #[command(flatten)]
+    pub limit: StoreLimit,
 }
 
 #[derive(Debug, Args)]
@@ -115,7 +117,12 @@ pub struct Export {
 /// Runs one of the verbs.
 pub fn run(verb: &Store) -> Result<ExitCode> {
     match verb {
-        Store::Stat(Stat { common }) => common.tell(&stat(&common.open()?, &common.dir()?)?)?,
+        Store::Stat(Stat { common, limit }) => {
+            let dir = common.dir()?;
+            let mut report = stat(&common.open()?, &dir)?;
+            report.limit = limit.of(&dir);
+            common.tell(&report)?;
+        }
         Store::Ls(Ls { blobs, common }) => {
             common.tell(&list(&common.open()?, &ListOptions { blobs: *blobs })?)?;
         }

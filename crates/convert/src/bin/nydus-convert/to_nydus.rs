@@ -130,9 +130,10 @@ pub fn run(args: &ToNydus) -> Result<ExitCode> {
         _ => usage::unnamed_platform(),
     };
     let observer = progress::display(&args.output);
+    let store = args.reuse.open(observer.as_ref())?;
     let run =
         Run::new(args.resources.lower(args.registries.common.max_zstd_window()), observer.as_ref(), &stop)
-            .with_store(args.reuse.open(observer.as_ref())?)
+            .with_store(store.clone())
             .with_dictionary(dictionary);
     let stream = if options.reads_once() { open_stream(&source_name)? } else { None };
     let result = match stream {
@@ -156,6 +157,7 @@ pub fn run(args: &ToNydus) -> Result<ExitCode> {
         Err(_) => {}
     }
     let report = result?;
+    args.reuse.keep_limit(store.as_ref(), observer.as_ref());
     if let Some(file) = &args.digest_file {
         fs::write(file, &report.digest).with_context(|| format!("cannot write {}", file.display()))?;
     }

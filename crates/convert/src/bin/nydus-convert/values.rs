@@ -26,6 +26,14 @@ pub fn size(text: &str) -> Result<u64, String> {
     number.checked_mul(1 << shift).ok_or_else(problem)
 }
 
+/// No limit.
+pub const UNLIMITED: u64 = u64::MAX;
+
+/// A size, or `unlimited`.
+pub fn limit(text: &str) -> Result<u64, String> {
+    if text == "unlimited" { Ok(UNLIMITED) } else { size(text) }
+}
+
 /// A whole number from 1 to 100, with or without `%`.
 pub fn percent(text: &str) -> Result<u8, String> {
     let number = text.strip_suffix('%').unwrap_or(text).parse().ok();
