@@ -9,6 +9,7 @@
 #[doc = include_str!("../../../docs/library.md")]
 pub struct LibraryGuide;
 
+mod as_text;
 mod check;
 mod dictionary;
 mod error;
@@ -46,8 +47,8 @@ pub use kind::Kind;
 pub use layer::{LayerFailure, Lost, LostEntry, MergeLayer};
 pub use nydus_convert_chunk::{Compression, CompressionError, ZstdLevel};
 pub use options::{
-    Dedup, DedupError, Fidelity, FsOptions, FsOptionsError, IndexForm, Lacking, Layers, MinSaving,
-    MinSavingError, Replay, ReuseOptions, ToNydusOptions, ToOciOptions,
+    Dedup, DedupError, Fidelity, FsOptions, FsOptionsError, IndexForm, Lacking, Layers, LayersError,
+    MinSaving, MinSavingError, Replay, ReuseOptions, ToNydusOptions, ToOciOptions,
 };
 pub use prefetch::{Prefetch, PrefetchError};
 pub use report::{

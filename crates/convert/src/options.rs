@@ -1,25 +1,33 @@
 //! What the user wants, one small struct per subject: plain data, no handles. What is at hand for it is in [`Run`](crate::Run).
 
+use std::fmt;
 use std::path::PathBuf;
 
 use nydus_convert_chunk::Compression;
 use nydus_convert_chunk::store::Snapshot;
 use nydus_convert_rafs::{ChunkSize, Digester, FsVersion};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::as_text;
 use crate::image::PlatformFilter;
 use crate::prefetch::Prefetch;
 
 /// What the Nydus file system looks like. Blobs depend on the layer and on this, and on nothing else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct FsOptions {
     /// Version of the format.
+    #[serde(with = "as_text")]
     pub version: FsVersion,
     /// How chunks are stored.
+    #[serde(with = "as_text")]
     pub compression: Compression,
     /// How chunks are named.
+    #[serde(with = "as_text")]
     pub digester: Digester,
     /// Length of a chunk.
+    #[serde(with = "as_text::bytes")]
     pub chunk_size: ChunkSize,
     /// Files shorter than half of this many bytes are stored in batches of less than this; 0 for none. A power of two
     /// from 4 KiB to the chunk size; only RAFS v6 has batches.
@@ -88,7 +96,8 @@ impl FsOptions {
 }
 
 /// What happens to files that the target format cannot hold as they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Fidelity {
     /// Refuse the image and tell every such file.
     #[default]
@@ -98,7 +107,8 @@ pub enum Fidelity {
 }
 
 /// What is kept for the way back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Replay {
     /// The tar exactly; the compressed layer where its encoder is recognised from a sample.
     #[default]
@@ -112,7 +122,8 @@ pub enum Replay {
 }
 
 /// What the index of a result lists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum IndexForm {
     /// Nydus images; one image stays one image.
     #[default]
@@ -122,7 +133,8 @@ pub enum IndexForm {
 }
 
 /// Which chunks of other blobs a layer's files may lie in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Dedup {
     /// None: every layer's blob stands alone, so equal layers are equal blobs in all images.
     #[default]
@@ -159,6 +171,12 @@ impl Default for MinSaving {
     }
 }
 
+impl fmt::Display for MinSaving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:02}%", self.0 / 100, self.0 % 100)
+    }
+}
+
 /// A percentage with at most two decimals.
 impl std::str::FromStr for MinSaving {
     type Err = MinSavingError;
@@ -179,15 +197,18 @@ impl std::str::FromStr for MinSaving {
 }
 
 /// What of earlier work is used.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct ReuseOptions {
     /// What layers may refer to. [`Dedup::Store`] needs a store.
     pub dedup: Dedup,
     /// Blobs that an image may use beside its layers' own.
     pub max_blobs: usize,
     /// What a blob must save to be one of these.
+    #[serde(with = "as_text")]
     pub min_saving: MinSaving,
     /// The state of the store that counts under [`Dedup::Store`]; the present one if not told.
+    #[serde(with = "as_text::option")]
     pub snapshot: Option<Snapshot>,
 }
 
@@ -259,7 +280,8 @@ impl ToNydusOptions {
 }
 
 /// Everything that `to_nydus` can be told.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct ToNydusOptions {
     /// The file system.
     pub fs: FsOptions,
@@ -338,8 +360,64 @@ impl Layers {
     pub const ZSTD_LEVEL: i32 = 3;
 }
 
+/// Text that is no way to store layers.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum LayersError {
+    /// A level that the compression does not have.
+    #[error("'{text}': the level of {name} is a number from 1 to {most}")]
+    Level {
+        /// What was to be parsed.
+        text: String,
+        /// The compression.
+        name: &'static str,
+        /// The highest level.
+        most: u32,
+    },
+    /// Something else.
+    #[error("'{text}' is not one of original, gzip[:LEVEL], zstd[:LEVEL], none")]
+    Name {
+        /// What was to be parsed.
+        text: String,
+    },
+}
+
+/// `original`, `gzip[:LEVEL]`, `zstd[:LEVEL]` or `none`.
+impl std::str::FromStr for Layers {
+    type Err = LayersError;
+
+    fn from_str(text: &str) -> Result<Self, LayersError> {
+        let (name, level) = text.split_once(':').map_or((text, None), |(name, level)| (name, Some(level)));
+        let level_of = |name, default: u32, most: u32| match level.map(str::parse) {
+            None => Ok(default),
+            Some(Ok(level)) if (1..=most).contains(&level) => Ok(level),
+            Some(_) => Err(LayersError::Level { text: text.to_owned(), name, most }),
+        };
+        match (name, level) {
+            ("original", None) => Ok(Self::Original),
+            ("none", None) => Ok(Self::Plain),
+            ("gzip", _) => level_of("gzip", Self::GZIP_LEVEL, 9).map(Self::Gzip),
+            ("zstd", _) => {
+                level_of("zstd", Self::ZSTD_LEVEL as u32, 22).map(|level| Self::Zstd(level as i32))
+            }
+            _ => Err(LayersError::Name { text: text.to_owned() }),
+        }
+    }
+}
+
+impl fmt::Display for Layers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Original => f.write_str("original"),
+            Self::Gzip(level) => write!(f, "gzip:{level}"),
+            Self::Zstd(level) => write!(f, "zstd:{level}"),
+            Self::Plain => f.write_str("none"),
+        }
+    }
+}
+
 /// What `to_oci` does where an image has no record and the layers that its blobs describe are not all that it has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Lacking {
     /// One more layer holds the difference, or one layer all files.
     #[default]
@@ -349,9 +427,11 @@ pub enum Lacking {
 }
 
 /// Everything that `to_oci` can be told.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct ToOciOptions {
     /// How layers are stored.
+    #[serde(with = "as_text")]
     pub layers: Layers,
     /// What to do where layers are lacking.
     pub lacking: Lacking,

@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 
 use nydus_convert_rafs::{EntryPath, InodeId, InodeKind, PathError, Tree};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use thiserror::Error;
 
 /// Paths to fetch first.
@@ -35,6 +36,24 @@ pub enum PrefetchError {
         /// Why.
         source: PathError,
     },
+}
+
+/// A list of absolute paths; JSON has only those that are text.
+impl Serialize for Prefetch {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let paths = self.patterns.iter().map(|path| {
+            let name = std::str::from_utf8(path.as_bytes()).map_err(ser::Error::custom)?;
+            Ok(format!("/{name}"))
+        });
+        serializer.collect_seq(paths.collect::<Result<Vec<String>, S::Error>>()?)
+    }
+}
+
+impl<'de> Deserialize<'de> for Prefetch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let paths: Vec<String> = Vec::deserialize(deserializer)?;
+        Self::parse(paths.join("\n").as_bytes()).map_err(de::Error::custom)
+    }
 }
 
 impl Prefetch {

@@ -1,6 +1,7 @@
 //! Digests and ids. The only file of this crate that names the hash libraries.
 
 use std::fmt;
+use std::str::FromStr;
 
 use sha2::Digest as _;
 use thiserror::Error;
@@ -47,6 +48,23 @@ impl Digester {
             Self::Blake3 => "blake3",
             Self::Sha256 => "sha256",
         }
+    }
+}
+
+/// Text that names no digester.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("'{text}' is not one of blake3, sha256")]
+pub struct DigesterError {
+    /// What was to be parsed.
+    pub text: String,
+}
+
+impl FromStr for Digester {
+    type Err = DigesterError;
+
+    fn from_str(text: &str) -> Result<Self, DigesterError> {
+        let found = [Self::Blake3, Self::Sha256].into_iter().find(|digester| digester.name() == text);
+        found.ok_or_else(|| DigesterError { text: text.to_owned() })
     }
 }
 

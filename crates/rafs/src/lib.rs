@@ -36,7 +36,7 @@ pub use bytes::display_bytes;
 pub use chunk::{Chunk, ChunkFlags, ChunkRef, ChunkSize, ChunkSizeError, ChunkTable};
 pub use compressor::{Compressor, DecompressError};
 pub use describe::{Description, Place, describe};
-pub use digest::{BlobId, ChunkDigest, Digester, ParseHexError};
+pub use digest::{BlobId, ChunkDigest, Digester, DigesterError, ParseHexError};
 pub use fit::Loss;
 pub use image::{Blob, BlobFeatures, BlobName, CiLocation, Cipher, Image};
 pub use metadata::{DeviceNumber, Metadata, Timestamp, Xattrs, XattrsIntoIter};
@@ -46,4 +46,4 @@ pub use overlay::{
 pub use path::{EntryPath, PathError};
 pub use saved::SavedError;
 pub use tree::{Directory, Inode, InodeId, InodeKind, Renumbering, Tree, TreeError, WalkEntry};
-pub use version::{FsVersion, ParseError, WriteError, parse, write};
+pub use version::{FsVersion, FsVersionError, ParseError, WriteError, parse, write};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::Write;
+use std::str::FromStr;
 
 use thiserror::Error;
 use zerocopy::FromBytes;
@@ -56,6 +57,26 @@ pub fn write(version: FsVersion, image: &Image, out: &mut impl Write) -> Result<
         FsVersion::V5 => v5::write(image, out)?,
         FsVersion::V6 => v6::write(image, out)?,
     })
+}
+
+/// Text that is no version.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("'{text}' is not one of 5, 6")]
+pub struct FsVersionError {
+    /// What was to be parsed.
+    pub text: String,
+}
+
+impl FromStr for FsVersion {
+    type Err = FsVersionError;
+
+    fn from_str(text: &str) -> Result<Self, FsVersionError> {
+        match text {
+            "5" => Ok(Self::V5),
+            "6" => Ok(Self::V6),
+            _ => Err(FsVersionError { text: text.to_owned() }),
+        }
+    }
 }
 
 /// `5` or `6`.

@@ -1,9 +1,11 @@
 //! Which images of an index are meant.
 
 use nydus_convert_oci::Platform;
+use serde::{Deserialize, Serialize};
 
 /// Which images of an index are meant.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PlatformFilter {
     /// Every image.
     #[default]

@@ -11,6 +11,7 @@ mod text;
 use nydus_convert_chunk::BlobReader;
 use nydus_convert_oci::{Descriptor, Manifest, Source, nydus};
 use nydus_convert_rafs::{self as rafs, Blob, Image};
+use serde::{Deserialize, Serialize};
 
 pub use report::{
     BlobSection, ChunkPlace, InodeCounts, InspectedBatch, InspectedBlob, InspectedChunk, InspectedFile,
@@ -30,7 +31,8 @@ use crate::remembered::REPLAY;
 use crate::report::SCHEMA_VERSION;
 
 /// How deep to look.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct InspectOptions {
     /// Which images of an index.
     pub platforms: PlatformFilter,

@@ -1,5 +1,6 @@
 //! A layer as a stream → a blob as a stream.
 
+use serde::{Deserialize, Serialize};
 use std::io::{Read, Write};
 use std::path::PathBuf;
 
@@ -16,7 +17,8 @@ use crate::reuse::Below;
 use crate::run::{LayerLabel, Run};
 
 /// Everything that `pack_layer` can be told.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct PackLayerOptions {
     /// The file system.
     pub fs: FsOptions,

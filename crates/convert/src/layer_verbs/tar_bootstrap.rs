@@ -4,6 +4,7 @@ use std::io::Read;
 
 use nydus_convert_oci::{Algorithm, Digest, Hasher};
 use nydus_convert_rafs::{self as rafs, BlobId, ChunkSize, FsVersion, Image};
+use serde::{Deserialize, Serialize};
 
 use super::error::VerbError;
 use super::pack::NamedStream;
@@ -17,13 +18,16 @@ use crate::report::LossReport;
 use crate::run::Run;
 
 /// Everything that `bootstrap_of_tar` can be told.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct TarBootstrapOptions {
     /// Length of a chunk.
+    #[serde(with = "crate::as_text::bytes")]
     pub chunk_size: ChunkSize,
     /// Strict or lenient.
     pub fidelity: Fidelity,
     /// What the tar is known by; SHA-256 of the tar if not told.
+    #[serde(with = "crate::as_text::option")]
     pub blob_id: Option<BlobId>,
     /// What clients fetch first.
     pub prefetch: Prefetch,

@@ -3,9 +3,11 @@
 use std::num::NonZeroUsize;
 
 use nydus_convert_oci::StreamLimits;
+use serde::{Deserialize, Serialize};
 
 /// What a conversion may use of the machine. Never visible in the output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Resources {
     /// Threads that hash and compress.
     pub jobs: NonZeroUsize,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use nydus_convert_oci::{Algorithm, Hasher};
 use nydus_convert_rafs::BlobId;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::error::StoreVerbError;
 use super::names::find_image;
@@ -21,7 +21,8 @@ use crate::store::{ChunkStore, Object, ObjectName, StoredImage};
 const PIECE: usize = 1 << 20;
 
 /// What is exported.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ExportOptions {
     /// The result: the reference it was made as or from, or the beginning of its digest.
     pub image: String,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use nydus_convert_rafs::BlobId;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::text::{digest, printable, rfc3339, rfc3339_of};
 use crate::error::Error;
@@ -12,7 +12,8 @@ use crate::report::SCHEMA_VERSION;
 use crate::store::{ChunkStore, ObjectInfo, ObjectKind, StoredImage};
 
 /// What is listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct ListOptions {
     /// Whether blobs are listed, and not the results alone.
     pub blobs: bool,

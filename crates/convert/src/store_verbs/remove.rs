@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use nydus_convert_rafs::BlobId;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::names::{Named, find, find_image};
 use super::text::{digest, printable};
@@ -14,7 +14,8 @@ use crate::report::SCHEMA_VERSION;
 use crate::store::{ChunkStore, Kept, PrunePolicy, PruneReport, Reason, StoredImage};
 
 /// What goes. Without a rule only that goes which nobody can use.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct GcOptions {
     /// Results whose blobs stay whatever else is said. Alone they are a rule: all other blobs go.
     pub keep: Vec<String>,
@@ -27,7 +28,8 @@ pub struct GcOptions {
 }
 
 /// What goes by name.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct RemoveOptions {
     /// Results, and digests of blobs.
     pub names: Vec<String>,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::text::digest;
 use crate::error::Error;
@@ -11,7 +11,8 @@ use crate::report::SCHEMA_VERSION;
 use crate::store::{ChunkStore, VerifyOptions};
 
 /// How a store is verified.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct VerifyStoreOptions {
     /// Of how many chunks in a hundred the bytes are read, others every time; all bytes of all blobs if not told.
     pub sample: Option<u8>,

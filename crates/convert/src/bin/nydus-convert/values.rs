@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use nydus_convert::rafs::{ChunkSize, Digester};
-use nydus_convert::{Compression, CompressionError, Layers};
+use nydus_convert::rafs::{ChunkSize, Digester, DigesterError};
+use nydus_convert::{Compression, CompressionError, Layers, LayersError};
 
 /// A number of bytes: decimal or `0x` hexadecimal, with `K`, `M`, `G`, `T` (and `KiB`, `KB`, …) meaning powers of 1024.
 pub fn size(text: &str) -> Result<u64, String> {
@@ -77,28 +77,12 @@ pub fn compressor(text: &str) -> Result<Compression, String> {
 
 /// `blake3` or `sha256`.
 pub fn digester(text: &str) -> Result<Digester, String> {
-    match text {
-        "blake3" => Ok(Digester::Blake3),
-        "sha256" => Ok(Digester::Sha256),
-        _ => Err(format!("'{text}' is not one of blake3, sha256")),
-    }
+    text.parse().map_err(|error: DigesterError| error.to_string())
 }
 
 /// `original`, `gzip[:LEVEL]`, `zstd[:LEVEL]` or `none`.
 pub fn layers(text: &str) -> Result<Layers, String> {
-    let (name, level) = text.split_once(':').map_or((text, None), |(name, level)| (name, Some(level)));
-    let level = |default: u32, most: u32| match level.map(str::parse) {
-        None => Ok(default),
-        Some(Ok(level)) if (1..=most).contains(&level) => Ok(level),
-        Some(_) => Err(format!("'{text}': the level of {name} is a number from 1 to {most}")),
-    };
-    match (name, text.contains(':')) {
-        ("original", false) => Ok(Layers::Original),
-        ("none", false) => Ok(Layers::Plain),
-        ("gzip", _) => level(Layers::GZIP_LEVEL, 9).map(Layers::Gzip),
-        ("zstd", _) => level(Layers::ZSTD_LEVEL as u32, 22).map(|level| Layers::Zstd(level as i32)),
-        _ => Err(format!("'{text}' is not one of original, gzip[:LEVEL], zstd[:LEVEL], none")),
-    }
+    text.parse().map_err(|error: LayersError| error.to_string())
 }
 
 /// `KEY=VALUE`.
