@@ -21,5 +21,7 @@ mod odd_way_back;
 mod prefetch;
 mod store;
 mod store_cli;
+mod store_damage;
+mod store_house;
 mod tarfs;
 mod to_oci;
