@@ -5,10 +5,12 @@ use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use nydus_convert::rafs::{self, ChunkSize, Digester};
 use nydus_convert::{Compression, FsOptions};
 
+use crate::registries::Registries;
 use crate::usage::UsageError;
 use crate::values;
 
@@ -74,6 +76,39 @@ impl Replay {
             Self::Tar => nydus_convert::Replay::Tar,
             Self::None => nydus_convert::Replay::None,
         }
+    }
+}
+
+/// What conversions of images have in common, whatever their direction.
+#[derive(Debug, Args)]
+pub struct Transfer {
+    /// Images of an index to convert: `all`, or platforms like linux/amd64,linux/arm64/v8
+    #[arg(long, default_value = "all", env = "NYDUS_CONVERT_PLATFORM")]
+    pub platform: String,
+    /// Replace the target whatever it holds: the source itself, or an image of the other kind
+    #[arg(long, env = "NYDUS_CONVERT_FORCE")]
+    pub force: bool,
+    #[command(flatten)]
+    pub registries: Registries,
+    #[command(flatten)]
+    pub resources: Resources,
+    #[command(flatten)]
+    pub output: Output,
+    /// Write the digest of the result to this file
+    #[arg(long, value_name = "FILE", env = "NYDUS_CONVERT_DIGEST_FILE")]
+    pub digest_file: Option<PathBuf>,
+}
+
+impl Transfer {
+    /// The bounds asked for.
+    pub fn bounds(&self) -> nydus_convert::Resources {
+        self.resources.lower(self.registries.common.max_zstd_window())
+    }
+
+    /// Writes the digest of the result where it was asked for.
+    pub fn write_digest(&self, digest: &str) -> Result<()> {
+        let Some(file) = &self.digest_file else { return Ok(()) };
+        fs::write(file, digest).with_context(|| format!("cannot write {}", file.display()))
     }
 }
 

@@ -1,7 +1,5 @@
 //! `to-nydus`.
 
-use std::fs;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -11,11 +9,10 @@ use nydus_convert::{
     StreamedLayer, ToNydusOptions, ToNydusReport, to_nydus, to_nydus_stream,
 };
 
-use crate::args::{Fidelity, Format, Output, Prefetch, Replay, Resources};
+use crate::args::{Fidelity, Format, Prefetch, Replay, Transfer};
 use crate::open::{open_dictionary, open_sink, open_source_for, open_stream};
 use crate::overwriting::{self, Makes};
 use crate::print::{print_line, print_result, show_losses, show_report};
-use crate::registries::Registries;
 use crate::store::Reuse;
 use crate::usage::{self, UsageError};
 use crate::values::{self, count, show_size};
@@ -46,9 +43,6 @@ pub struct ToNydus {
     /// What to do with files that the target format cannot hold: refuse the image, or change them and say so
     #[arg(long, value_enum, default_value_t = Fidelity::Strict, env = "NYDUS_CONVERT_FIDELITY")]
     pub fidelity: Fidelity,
-    /// Images of an index to convert: `all`, or platforms like linux/amd64,linux/arm64/v8
-    #[arg(long, default_value = "all", env = "NYDUS_CONVERT_PLATFORM")]
-    pub platform: String,
     /// Use chunks of these images where a layer brings the same: a reference, or bootstrap:FILE
     ///
     /// The result refers to the dictionary's blobs and holds those that it uses. Beside a bootstrap file the blobs are
@@ -68,18 +62,8 @@ pub struct ToNydus {
     /// Annotation for every manifest made; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = values::annotation, env = "NYDUS_CONVERT_ANNOTATION")]
     pub annotation: Vec<(String, String)>,
-    /// Replace the target whatever it holds: the source itself, or an image of the other kind
-    #[arg(long, env = "NYDUS_CONVERT_FORCE")]
-    pub force: bool,
     #[command(flatten)]
-    pub registries: Registries,
-    #[command(flatten)]
-    pub resources: Resources,
-    #[command(flatten)]
-    pub output: Output,
-    /// Write the digest of the result to this file
-    #[arg(long, value_name = "FILE", env = "NYDUS_CONVERT_DIGEST_FILE")]
-    pub digest_file: Option<PathBuf>,
+    pub transfer: Transfer,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -98,7 +82,7 @@ impl ToNydus {
             oci_ref: self.oci_ref,
             tarfs: self.tarfs,
             fidelity: self.fidelity.lower(),
-            platforms: usage::platforms(&self.platform)?,
+            platforms: usage::platforms(&self.transfer.platform)?,
             reuse: self.reuse.lower(),
             prefetch: self.prefetch.lower()?,
             replay: self.replay.lower(),
@@ -108,7 +92,7 @@ impl ToNydus {
             },
             referrer: self.referrer,
             annotations: self.annotation.clone(),
-            tmpdir: self.registries.common.tmpdir.clone(),
+            tmpdir: self.transfer.registries.common.tmpdir.clone(),
         })
     }
 }
@@ -117,34 +101,34 @@ impl ToNydus {
 pub fn run(args: &ToNydus) -> Result<ExitCode> {
     let options = args.options()?;
     let dictionary = args.chunk_dict.as_deref();
-    let dictionary = dictionary.map(|text| open_dictionary(text, &args.registries.source())).transpose()?;
+    let dictionary =
+        dictionary.map(|text| open_dictionary(text, &args.transfer.registries.source())).transpose()?;
     // Before anything is made that an end without warning would leave behind.
     let stop = signals::stop_on_signals().context("cannot listen to signals")?;
     let (source_name, target_name) = (usage::reference(&args.source)?, usage::reference(&args.target)?);
-    if !args.force {
-        overwriting::check(Makes::Nydus, &source_name, &target_name, &args.registries.target())?;
+    if !args.transfer.force {
+        overwriting::check(Makes::Nydus, &source_name, &target_name, &args.transfer.registries.target())?;
     }
     // What a tar or a directory is for, if anybody says it.
     let platform = match &options.platforms {
         PlatformFilter::Only(platforms) if platforms.len() == 1 => platforms[0].clone(),
         _ => usage::unnamed_platform(),
     };
-    let observer = progress::display(&args.output);
+    let observer = progress::display(&args.transfer.output);
     let store = args.reuse.open(observer.as_ref())?;
-    let run =
-        Run::new(args.resources.lower(args.registries.common.max_zstd_window()), observer.as_ref(), &stop)
-            .with_store(store.clone())
-            .with_dictionary(dictionary);
+    let run = Run::new(args.transfer.bounds(), observer.as_ref(), &stop)
+        .with_store(store.clone())
+        .with_dictionary(dictionary);
     let stream = if options.reads_once() { open_stream(&source_name)? } else { None };
     let result = match stream {
         Some(stream) => {
-            let sink = open_sink(&target_name, &source_name, &args.registries.target())?;
+            let sink = open_sink(&target_name, &source_name, &args.transfer.registries.target())?;
             let layer = StreamedLayer { stream, name: &source_name, platform: &platform };
             to_nydus_stream(layer, sink, &options, &run)
         }
         None => {
-            let source = open_source_for(&source_name, &args.registries.source(), &platform)?;
-            let sink = open_sink(&target_name, &source_name, &args.registries.target())?;
+            let source = open_source_for(&source_name, &args.transfer.registries.source(), &platform)?;
+            let sink = open_sink(&target_name, &source_name, &args.transfer.registries.target())?;
             to_nydus(source.as_ref(), sink, &options, &run)
         }
     };
@@ -153,24 +137,22 @@ pub fn run(args: &ToNydus) -> Result<ExitCode> {
             show_losses(losses, "RAFS cannot hold");
             refuse(args, &error.to_string(), losses)?;
         }
-        Ok(report) => show_report(&report.losses, &report.notes, args.output.quiet),
+        Ok(report) => show_report(&report.losses, &report.notes, args.transfer.output.quiet),
         Err(_) => {}
     }
     let report = result?;
     args.reuse.keep_limit(store.as_ref(), observer.as_ref());
-    if let Some(file) = &args.digest_file {
-        fs::write(file, &report.digest).with_context(|| format!("cannot write {}", file.display()))?;
-    }
-    if !args.output.quiet {
+    args.transfer.write_digest(&report.digest)?;
+    if !args.transfer.output.quiet {
         summarise(&report);
     }
-    print_result(&args.output, &report, &report.reference)?;
+    print_result(&args.transfer.output, &report, &report.reference)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Under `--json` the list goes to stdout for a refused image too.
 fn refuse(args: &ToNydus, error: &str, losses: &[LossReport]) -> Result<()> {
-    if !args.output.json {
+    if !args.transfer.output.json {
         return Ok(());
     }
     let (source, target) = (args.source.as_str(), args.target.as_str());

@@ -1,18 +1,15 @@
 //! `to-oci`.
 
-use std::fs;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
 use nydus_convert::{Lacking, Layers, Restoration, Run, ToOciOptions, ToOciReport, to_oci};
 
-use crate::args::{Output, Resources};
+use crate::args::Transfer;
 use crate::open::{open_sink, open_source};
 use crate::overwriting::{self, Makes};
 use crate::print::print_result;
-use crate::registries::Registries;
 use crate::usage::{self, UsageError};
 use crate::values::{self, count};
 use crate::{progress, signals};
@@ -33,21 +30,8 @@ pub struct ToOci {
     /// holds the difference, with a note; if `original` is given explicitly, that is an error with exit code 3.
     #[arg(long, value_parser = values::layers, env = "NYDUS_CONVERT_LAYERS")]
     pub layers: Option<Layers>,
-    /// Images of an index to convert: `all`, or platforms like linux/amd64,linux/arm64/v8
-    #[arg(long, default_value = "all", env = "NYDUS_CONVERT_PLATFORM")]
-    pub platform: String,
-    /// Replace the target whatever it holds: the source itself, or an image of the other kind
-    #[arg(long, env = "NYDUS_CONVERT_FORCE")]
-    pub force: bool,
     #[command(flatten)]
-    pub registries: Registries,
-    #[command(flatten)]
-    pub resources: Resources,
-    #[command(flatten)]
-    pub output: Output,
-    /// Write the digest of the result to this file
-    #[arg(long, value_name = "FILE", env = "NYDUS_CONVERT_DIGEST_FILE")]
-    pub digest_file: Option<PathBuf>,
+    pub transfer: Transfer,
 }
 
 impl ToOci {
@@ -59,7 +43,7 @@ impl ToOci {
             _ => Lacking::Add,
         };
         let layers = self.layers.unwrap_or_default();
-        Ok(ToOciOptions { layers, lacking, platforms: usage::platforms(&self.platform)? })
+        Ok(ToOciOptions { layers, lacking, platforms: usage::platforms(&self.transfer.platform)? })
     }
 }
 
@@ -68,22 +52,19 @@ pub fn run(args: &ToOci) -> Result<ExitCode> {
     let options = args.options()?;
     let stop = signals::stop_on_signals().context("cannot listen to signals")?;
     let (source_name, target_name) = (usage::reference(&args.source)?, usage::reference(&args.target)?);
-    if !args.force {
-        overwriting::check(Makes::Oci, &source_name, &target_name, &args.registries.target())?;
+    if !args.transfer.force {
+        overwriting::check(Makes::Oci, &source_name, &target_name, &args.transfer.registries.target())?;
     }
-    let source = open_source(&source_name, &args.registries.source())?;
-    let sink = open_sink(&target_name, &source_name, &args.registries.target())?;
-    let observer = progress::display(&args.output);
-    let run =
-        Run::new(args.resources.lower(args.registries.common.max_zstd_window()), observer.as_ref(), &stop);
+    let source = open_source(&source_name, &args.transfer.registries.source())?;
+    let sink = open_sink(&target_name, &source_name, &args.transfer.registries.target())?;
+    let observer = progress::display(&args.transfer.output);
+    let run = Run::new(args.transfer.bounds(), observer.as_ref(), &stop);
     let report = to_oci(source.as_ref(), sink, &options, &run)?;
-    if let Some(file) = &args.digest_file {
-        fs::write(file, &report.digest).with_context(|| format!("cannot write {}", file.display()))?;
-    }
-    if !args.output.quiet {
+    args.transfer.write_digest(&report.digest)?;
+    if !args.transfer.output.quiet {
         summarise_restored(&report);
     }
-    print_result(&args.output, &report, &report.reference)?;
+    print_result(&args.transfer.output, &report, &report.reference)?;
     Ok(ExitCode::SUCCESS)
 }
 
