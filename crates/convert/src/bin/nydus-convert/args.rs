@@ -83,10 +83,10 @@ impl Replay {
 #[derive(Debug, Args)]
 pub struct Transfer {
     /// Images of an index to convert: `all`, or platforms like linux/amd64,linux/arm64/v8
-    #[arg(long, default_value = "all", env = "NYDUS_CONVERT_PLATFORM")]
+    #[arg(long, default_value = "all", help_heading = "Result", env = "NYDUS_CONVERT_PLATFORM")]
     pub platform: String,
     /// Replace the target whatever it holds: the source itself, or an image of the other kind
-    #[arg(long, env = "NYDUS_CONVERT_FORCE")]
+    #[arg(long, help_heading = "Result", env = "NYDUS_CONVERT_FORCE")]
     pub force: bool,
     #[command(flatten)]
     pub registries: Registries,

@@ -47,20 +47,20 @@ pub struct ToNydus {
     ///
     /// The result refers to the dictionary's blobs and holds those that it uses. Beside a bootstrap file the blobs are
     /// files named by their ids.
-    #[arg(long, value_name = "REF|bootstrap:FILE", env = "NYDUS_CONVERT_CHUNK_DICT")]
+    #[arg(long, value_name = "REF|bootstrap:FILE", help_heading = "Store", env = "NYDUS_CONVERT_CHUNK_DICT")]
     pub chunk_dict: Option<String>,
     #[command(flatten)]
     pub reuse: Reuse,
     #[command(flatten)]
     pub prefetch: Prefetch,
     /// What the result lists: Nydus images, or before them the images themselves, for clients that know no Nydus
-    #[arg(long, value_enum, default_value_t = IndexForm::NydusOnly, env = "NYDUS_CONVERT_INDEX")]
+    #[arg(long, value_enum, default_value_t = IndexForm::NydusOnly, help_heading = "Result", env = "NYDUS_CONVERT_INDEX")]
     pub index: IndexForm,
     /// Name the source image as the subject of its Nydus image, so that registries list it as a referrer
-    #[arg(long, visible_alias = "with-referrer", env = "NYDUS_CONVERT_REFERRER")]
+    #[arg(long, visible_alias = "with-referrer", help_heading = "Result", env = "NYDUS_CONVERT_REFERRER")]
     pub referrer: bool,
     /// Annotation for every manifest made; may be repeated
-    #[arg(long, value_name = "KEY=VALUE", value_parser = values::annotation, env = "NYDUS_CONVERT_ANNOTATION")]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = values::annotation, help_heading = "Result", env = "NYDUS_CONVERT_ANNOTATION")]
     pub annotation: Vec<(String, String)>,
     #[command(flatten)]
     pub transfer: Transfer,
