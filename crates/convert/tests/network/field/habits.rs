@@ -8,12 +8,13 @@ use nydus_convert::oci::{
     LayoutSink, LayoutSource, RegistryName, RegistryOptions, RegistrySink, RegistrySource, Sink, Source,
     copy_image,
 };
+use serde_json::json;
 use tempfile::tempdir;
 
 use crate::support::cli::{json_root, latest, run};
 use crate::support::library::chain;
 use crate::support::mock::{Answer, Habit, Mock, Request, Shared};
-use crate::support::oci::{Compression, Layer, Layout};
+use crate::support::oci::{Compression, Image, Layer, Layout};
 use crate::support::tars::Tar;
 
 /// Bytes of a part; the layer has four of them.
@@ -223,13 +224,27 @@ fn of_registries() {
     let layout = dir.path().join("layout");
     let noise: Vec<u8> = (0..200_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let layer = Layer::new(Tar::new().file("noise", noise).finish());
-    Layout::of([Layer { compression: Compression::None, ..layer }]).write(&layout);
+    // The image refers to another one: the registry has no list of referrers, so a tag is one.
+    let of = format!("sha256:{}", "a".repeat(64));
+    let subject =
+        json!({ "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": of, "size": 7 });
+    let image = Image {
+        manifest_patch: Some(json!({ "subject": subject })),
+        ..Image::of([Layer { compression: Compression::None, ..layer }])
+    };
+    Layout { images: vec![image], ..Layout::default() }.write(&layout);
     let mut failed = Vec::new();
-    for (habit, does) in HABITS {
+    for ((habit, does), cuts) in HABITS.iter().flat_map(|habit| [(habit, false), (habit, true)]) {
         let mock = Mock::start(*does);
+        mock.state().cuts = cuts;
         if let Err(error) = travels(&layout, &mock) {
-            failed.push(format!("{habit}: {}\n{:?}", chain(error.as_ref()), mock.state().log));
+            failed.push(format!("{habit}, cut {cuts}: {}\n{:?}", chain(error.as_ref()), mock.state().log));
+        } else if !mock.state().manifests.contains_key(&of.replace(':', "-")) {
+            failed.push(format!("{habit}: no list of referrers"));
         }
+        let downloads = |line: &&String| line.starts_with("GET") && line.contains("/blobs/sha256:");
+        // A config and a layer, each in two pieces.
+        assert!(!cuts || mock.state().log.iter().filter(downloads).count() >= 4, "{habit}");
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
