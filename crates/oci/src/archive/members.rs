@@ -92,6 +92,13 @@ impl Members {
         Err(ArchiveError::Links { path: self.path.clone(), name: shown(name) })
     }
 
+    /// Whether there is such a file, or one below.
+    pub fn has(&self, name: &[u8]) -> bool {
+        self.members.keys().any(|member| {
+            member.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+        })
+    }
+
     /// The content of a file that must be there.
     pub fn get(&self, name: &[u8]) -> Result<FileRange, ArchiveError> {
         let missing = || ArchiveError::Missing { path: self.path.clone(), name: shown(name) };

@@ -8,7 +8,7 @@ use crate::digest::Digest;
 use crate::error::Error;
 use crate::layout::find::find_root;
 use crate::layout::index::IndexFile;
-use crate::layout::{LayoutError, MAX_INDEX_FILE, MAX_LAYOUT_FILE, NoLayout, check_marker};
+use crate::layout::{Instead, LayoutError, MAX_INDEX_FILE, MAX_LAYOUT_FILE, NoLayout, check_marker};
 use crate::range::FileRange;
 use crate::reference::Reference;
 use crate::source::Source;
@@ -65,7 +65,8 @@ impl Source for OciArchiveSource {
 pub(super) fn read_index(members: &Members) -> Result<IndexFile, Error> {
     let not = |reason| LayoutError::NotALayout { path: members.path().to_owned(), reason };
     let marker = members.read("oci-layout", MAX_LAYOUT_FILE)?;
-    check_marker(members.path(), &marker.ok_or_else(|| not(NoLayout::NoMarkerInArchive))?)?;
+    let instead = || Instead::of(|name| members.has(name.as_bytes()));
+    check_marker(members.path(), &marker.ok_or_else(|| not(NoLayout::NoMarkerInArchive(instead())))?)?;
     let index = members.read("index.json", MAX_INDEX_FILE)?.ok_or_else(|| not(NoLayout::NoIndex))?;
     let malformed = |source| LayoutError::Malformed { path: members.path().join("index.json"), source };
     Ok(IndexFile::parse(&index).map_err(malformed)?)

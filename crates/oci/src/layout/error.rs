@@ -127,14 +127,55 @@ pub enum NoLayout {
     #[error("it is not a directory")]
     NotADirectory,
     /// A directory with something else in it.
-    #[error("it is a directory without a file oci-layout")]
-    NoMarker,
+    #[error("it is a directory without a file oci-layout{}", looks_like(.0))]
+    NoMarker(Option<Instead>),
     /// An archive of something else.
-    #[error("it is an archive without a file oci-layout")]
-    NoMarkerInArchive,
+    #[error("it is an archive without a file oci-layout{}", looks_like(.0))]
+    NoMarkerInArchive(Option<Instead>),
     /// The index is not there.
     #[error("it has no file index.json")]
     NoIndex,
+}
+
+/// What a place seems to be that is no layout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Instead {
+    /// A layout whose marker got lost.
+    Layout,
+    /// What `docker save` writes, or skopeo to `dir:`.
+    Manifest,
+    /// A repository of ostree.
+    Ostree,
+    /// A tree of files.
+    Tree,
+}
+
+impl Instead {
+    /// By what there is, each a file or a directory.
+    pub(crate) fn of(has: impl Fn(&str) -> bool) -> Option<Self> {
+        [
+            (["index.json", "blobs"], Self::Layout),
+            (["manifest.json", "manifest.json"], Self::Manifest),
+            (["config", "objects"], Self::Ostree),
+            (["etc", "usr"], Self::Tree),
+        ]
+        .into_iter()
+        .find_map(|(names, what)| names.into_iter().all(&has).then_some(what))
+    }
+}
+
+fn looks_like(instead: &Option<Instead>) -> &'static str {
+    match instead {
+        None => "",
+        Some(Instead::Layout) => {
+            r#"; if it is a layout, that file with {"imageLayoutVersion":"1.0.0"} is missing"#
+        }
+        Some(Instead::Manifest) => "; it may be a docker-archive: (docker save) or dir: (skopeo)",
+        Some(Instead::Ostree) => {
+            "; it looks like an ostree repository, of which `ostree container encapsulate` makes an image"
+        }
+        Some(Instead::Tree) => "; it looks like the files of an image: a directory is rootfs:, a tar is tar:",
+    }
 }
 
 impl From<VerifyError> for LayoutError {

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub(crate) use error::io_error;
-pub use error::{LAYOUT_VERSION, LayoutError, NoLayout};
+pub use error::{Instead, LAYOUT_VERSION, LayoutError, NoLayout};
 pub use sink::LayoutSink;
 pub use source::LayoutSource;
 

@@ -211,7 +211,7 @@ fn check_target(dir: &Path) -> Result<(), LayoutError> {
         has_foreign |= is_foreign(&entry.map_err(io_error("read", dir))?.file_name());
     }
     if !has_marker(dir)? && has_foreign {
-        return not(NoLayout::NoMarker);
+        return not(NoLayout::NoMarker(None));
     }
     Ok(())
 }

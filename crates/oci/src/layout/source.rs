@@ -14,7 +14,7 @@ use crate::verify::{VerifyError, VerifyingReader};
 
 use super::find::find_root;
 use super::index::IndexFile;
-use super::{LayoutError, NoLayout, blob_path, has_marker, io_error};
+use super::{Instead, LayoutError, NoLayout, blob_path, has_marker, io_error};
 
 /// One image or index of a layout directory.
 pub struct LayoutSource {
@@ -93,7 +93,10 @@ fn check_layout(dir: &Path) -> Result<(), LayoutError> {
         Ok(metadata) if !metadata.is_dir() => {
             Err(LayoutError::NotALayout { path, reason: NoLayout::NotADirectory })
         }
-        Ok(_) if !has_marker(dir)? => Err(LayoutError::NotALayout { path, reason: NoLayout::NoMarker }),
+        Ok(_) if !has_marker(dir)? => {
+            let instead = Instead::of(|name| dir.join(name).exists());
+            Err(LayoutError::NotALayout { path, reason: NoLayout::NoMarker(instead) })
+        }
         Ok(_) => Ok(()),
     }
 }

@@ -125,3 +125,34 @@ fn images_that_nothing_mounts() {
         assert_eq!(run.stderr.contains("only Linux mounts Nydus images"), is_noted, "{os}: {}", run.stderr);
     }
 }
+
+/// Directories and archives that are no layouts: the files that are in them, and what the error says.
+#[test]
+fn places_that_are_others() {
+    for (files, words) in [
+        (
+            &["index.json", "blobs/sha256/00"][..],
+            "that file with {\"imageLayoutVersion\":\"1.0.0\"} is missing",
+        ),
+        (&["manifest.json", "version"], "may be a docker-archive: (docker save) or dir: (skopeo)"),
+        (&["config", "objects/00/11.file"], "looks like an ostree repository"),
+        (&["etc/passwd", "usr/bin/sh"], "a directory is rootfs:, a tar is tar:"),
+        (&["something"], "without a file oci-layout"),
+    ] {
+        let dir = tempdir().unwrap();
+        let [place, archive, target] = ["place", "archive.tar", "target"].map(|name| dir.path().join(name));
+        let mut tar = Tar::new();
+        for file in files {
+            let path = place.join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "{}").unwrap();
+            tar = tar.file(file, "{}");
+        }
+        std::fs::write(&archive, tar.finish()).unwrap();
+        for source in [format!("oci:{}", place.display()), format!("oci-archive:{}", archive.display())] {
+            let refused = run(["to-nydus", "-q", &source, &latest(&target)]);
+            assert_eq!(refused.code, Some(4), "{files:?}: {}", refused.stderr);
+            assert!(refused.stderr.contains(words), "{files:?}: {}", refused.stderr);
+        }
+    }
+}
