@@ -191,9 +191,9 @@ fn what_is_not_a_layout() {
     assert_eq!(reason(&dir), NoLayout::NotADirectory);
     fs::remove_file(&dir).unwrap();
     fs::create_dir(&dir).unwrap();
-    assert_eq!(reason(&dir), NoLayout::NoMarker);
+    assert_eq!(reason(&dir), NoLayout::NoMarker(None));
     fs::write(dir.join("index.json"), r#"{"schemaVersion":2,"manifests":[]}"#).unwrap();
-    assert_eq!(reason(&dir), NoLayout::NoMarker);
+    assert_eq!(reason(&dir), NoLayout::NoMarker(None));
     fs::rename(dir.join("index.json"), dir.join("kept")).unwrap();
     fs::write(dir.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0","x":1}"#).unwrap();
     assert_eq!(reason(&dir), NoLayout::NoIndex);
