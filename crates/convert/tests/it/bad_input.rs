@@ -438,3 +438,23 @@ fn variables_for_flags() {
     }
     assert_eq!(check("perhaps").code, Some(2));
 }
+
+/// A name without a transport is one of a registry; that a path of this name is there is said where it fails.
+#[test]
+fn names_that_may_be_paths() {
+    let dir = tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("images/many")).unwrap();
+    for (name, is_path) in [("images/many", true), ("images", true), ("images/other", false)] {
+        let mut command = crate::support::cli::command();
+        // Nothing is there, so nothing leaves this machine.
+        command.env("HTTPS_PROXY", "http://127.0.0.1:1").env_remove("NO_PROXY").current_dir(dir.path());
+        let run = crate::support::cli::end(command.args(["check", "--retry-times", "0", name]));
+        assert_eq!(run.code, Some(6), "{name}: {}", run.stderr);
+        assert_eq!(
+            run.stderr.contains(&format!("oci:{name} (an OCI layout)")),
+            is_path,
+            "{name}: {}",
+            run.stderr
+        );
+    }
+}

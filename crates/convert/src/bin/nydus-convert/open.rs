@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use nydus_convert::oci::{
     DirSource, DockerArchiveSource, LayerSource, LayoutSink, LayoutSource, OciArchiveSink, OciArchiveSource,
-    Platform, Reference, RegistryOptions, RegistrySink, RegistrySource, Sink, Source,
+    Platform, Reference, RegistryName, RegistryOptions, RegistrySink, RegistrySource, Sink, Source,
 };
 use nydus_convert::{ChunkDictionary, Error, Rootfs};
 
@@ -35,6 +35,17 @@ fn read_rootfs(dir: &Path) -> Result<Box<dyn Read + Send>> {
     rootfs.into_tar().with_context(|| format!("cannot read {}", dir.display()))
 }
 
+/// What may have been meant where an image of Docker Hub cannot be had: its name can be that of a path, too.
+fn or_path(error: Error, name: &RegistryName) -> anyhow::Error {
+    let path = name.repository.strip_prefix("library/").unwrap_or(&name.repository);
+    if name.host != "docker.io" || !Path::new(path).exists() {
+        return error.into();
+    }
+    anyhow::Error::from(error).context(format!(
+        "{path} means an image on Docker Hub; the path is oci:{path} (an OCI layout), oci-archive:{path} or docker-archive:{path}"
+    ))
+}
+
 /// As [`open_source`]; a layer without an image around it becomes an image for `platform`.
 pub fn open_source_for(
     reference: &Reference,
@@ -52,7 +63,9 @@ pub fn open_source_for(
         }
         Reference::Tar { file: None } => Box::new(spool(Box::new(stdin())).map_err(Error::from)?),
         Reference::Rootfs { dir } => Box::new(spool(read_rootfs(dir)?).map_err(Error::from)?),
-        Reference::Registry(name) => Box::new(RegistrySource::open(name, options).map_err(Error::from)?),
+        Reference::Registry(name) => {
+            Box::new(RegistrySource::open(name, options).map_err(|error| or_path(error.into(), name))?)
+        }
         Reference::Oci { dir, name, digest } => {
             Box::new(LayoutSource::open(dir, name.as_deref(), digest.as_ref()).map_err(Error::from)?)
         }
