@@ -25,6 +25,8 @@ mod download;
 mod environment;
 mod error;
 mod helper;
+#[cfg(test)]
+mod hostile;
 mod http;
 mod login;
 mod options;
